@@ -1,0 +1,19 @@
+//! The engine behind the `sriovctl` binary. The rooms and what each may touch:
+//!
+//! | room | what | may touch |
+//! |---|---|---|
+//! | [`model`] | WHAT: ids, inventory, plans | nothing but its arguments |
+//! | [`host`] | TOUCH: sysfs, netlink, namespaces | the operating system, below a root |
+//! | [`engine`] | DO: verbs on a [`engine::Kernel`] | model, and host through that trait |
+//! | [`commands`] | DOOR for people | engine, the terminal |
+//!
+//! `main → commands → engine → host → model`, never upward.
+
+pub mod cli;
+pub mod commands;
+pub mod engine;
+pub mod error;
+pub mod host;
+pub mod model;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,100 @@
+//! What the host room reads, before anything is concluded from it.
+
+use super::ids::{DeviceId, PciId, VfIndex};
+use super::link::Link;
+
+/// All that one observation read.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Devices that can have VFs.
+    pub pfs: Vec<PfFacts>,
+    /// Interfaces of this namespace and, where a VF's was missing here, of the others.
+    pub links: Vec<Link>,
+    /// Addresses on interfaces of this namespace, link-local IPv6 left out: it comes by itself with "up".
+    pub addresses: Vec<(u32, String)>,
+    /// Routes of this namespace through an interface, where they were asked for.
+    pub routes: Vec<(u32, String)>,
+    /// Processes that hold a VFIO or UIO node open.
+    pub holders: Vec<Holder>,
+    /// What could not be read though it should have been: one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One device with SR-IOV capability, as its sysfs directory shows it.
+#[derive(Debug, Clone)]
+pub struct PfFacts {
+    /// The device.
+    pub device: DeviceId,
+    /// 24-bit class code, e.g. `0x020000`.
+    pub class: Option<u32>,
+    /// Vendor and device.
+    pub id: Option<PciId>,
+    /// `sriov_vf_device`: the device number of its VFs.
+    pub vf_device: Option<u16>,
+    /// Names of vendor and device from the PCI id list.
+    pub model: Option<String>,
+    /// Name of the VFs' model, likewise.
+    pub vf_model: Option<String>,
+    /// Bound driver.
+    pub driver: Option<String>,
+    /// `sriov_totalvfs`: the most VFs the driver allows.
+    pub total_vfs: Option<u32>,
+    /// `sriov_drivers_autoprobe`.
+    pub autoprobe: Option<bool>,
+    /// NUMA node; `None` also where the firmware names none (-1).
+    pub numa_node: Option<u32>,
+    /// IOMMU group.
+    pub iommu_group: Option<u32>,
+    /// RDMA devices.
+    pub rdma: Vec<String>,
+    /// Eswitch mode by devlink: `legacy`, `switchdev`.
+    pub eswitch_mode: Option<String>,
+    /// Firmware version, where it was asked for.
+    pub firmware: Option<String>,
+    /// Other programs that manage this device, where it was asked for.
+    pub managed_by: Vec<String>,
+    /// VFs by rising index.
+    pub vfs: Vec<VfFacts>,
+}
+
+/// One VF, as its sysfs directory shows it.
+#[derive(Debug, Clone)]
+pub struct VfFacts {
+    /// Which VF of the PF.
+    pub index: VfIndex,
+    /// The device; `None` where VFs have no device of their own (netdevsim).
+    pub device: Option<DeviceId>,
+    /// Bound driver.
+    pub driver: Option<String>,
+    /// `driver_override`, where it was asked for and is set.
+    pub driver_override: Option<String>,
+    /// IOMMU group.
+    pub iommu_group: Option<u32>,
+    /// Device node through which a user-space driver uses the VF.
+    pub node: Option<String>,
+}
+
+/// A process that has a device node open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The node, e.g. `/dev/vfio/12`.
+    pub node: String,
+    /// Process id.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+}
+
+/// How much to read. Everything costs something: only what was asked for is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// VF counters.
+    pub stats: bool,
+    /// Firmware and managing programs.
+    pub wide: bool,
+    /// Routes and driver overrides: what a change must know and a list need not.
+    pub change: bool,
+    /// Devices whose class is not "network" too.
+    pub all_classes: bool,
+}
+

@@ -1,0 +1,359 @@
+//! Typed identifiers: what passes the door has its final shape.
+//!
+//! Every type parses from what an administrator or the kernel writes and prints the kernel's own
+//! spelling, so that output can be pasted back as input.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A text that is not the identifier it was taken for.
+///
+/// Reads as a sentence about the text, e.g. `"01:00" is not a PCI address (want 0000:01:00.0)`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is not {what}")]
+pub struct ParseIdError {
+    text: String,
+    what: &'static str,
+}
+
+impl ParseIdError {
+    fn new(text: &str, what: &'static str) -> Self {
+        Self {
+            text: text.escape_debug().to_string(),
+            what,
+        }
+    }
+}
+
+/// Serde by way of `Display` and `FromStr`.
+macro_rules! string_serde {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = ParseIdError;
+            fn try_from(text: String) -> Result<Self, ParseIdError> {
+                text.parse()
+            }
+        }
+        impl From<$type> for String {
+            fn from(id: $type) -> String {
+                id.to_string()
+            }
+        }
+    };
+}
+
+/// Where a device sits on the PCI bus: `domain:bus:device.function`.
+///
+/// The domain is 0000 on most machines, but not behind Intel VMD or on Hyper-V, where it may have
+/// more than four digits (kernel: `pci_name`, `%04x:%02x:%02x.%d`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PciAddress {
+    domain: u32,
+    bus: u8,
+    device: u8,
+    function: u8,
+}
+string_serde!(PciAddress);
+
+impl PciAddress {
+    /// The function number, which port a multi-port card counts by.
+    pub fn function(self) -> u8 {
+        self.function
+    }
+}
+
+impl fmt::Display for PciAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:04x}:{:02x}:{:02x}.{:x}",
+            self.domain, self.bus, self.device, self.function
+        )
+    }
+}
+
+impl FromStr for PciAddress {
+    type Err = ParseIdError;
+
+    /// Takes the kernel's form and, as lspci does, the short one without a domain.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "a PCI address (want 0000:01:00.0)");
+        let hex = |part: &str, digits: std::ops::RangeInclusive<usize>| {
+            (digits.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit()))
+                .then(|| u32::from_str_radix(part, 16).ok())
+                .flatten()
+                .ok_or_else(error)
+        };
+        let (rest, function) = text.rsplit_once('.').ok_or_else(error)?;
+        let (rest, device) = rest.rsplit_once(':').ok_or_else(error)?;
+        let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0000", rest));
+        let (device, function) = (hex(device, 2..=2)?, hex(function, 1..=1)?);
+        if device > 0x1f || function > 7 {
+            return Err(error());
+        }
+        Ok(Self {
+            domain: hex(domain, 4..=8)?,
+            bus: hex(bus, 2..=2)? as u8,
+            device: device as u8,
+            function: function as u8,
+        })
+    }
+}
+
+/// Which VF of its PF: the `N` in `virtfnN` and in `ip link set PF vf N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VfIndex(pub u16);
+
+impl fmt::Display for VfIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An Ethernet hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MacAddr(pub [u8; 6]);
+string_serde!(MacAddr);
+
+impl MacAddr {
+    /// What a PF reports for a VF whose MAC the host never set.
+    pub const ZERO: Self = Self([0; 6]);
+
+    /// Whether this is [`Self::ZERO`].
+    pub fn is_zero(self) -> bool {
+        self == Self::ZERO
+    }
+
+    /// Whether the address names a group (broadcast included), which no interface may carry.
+    pub fn is_multicast(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+}
+
+impl fmt::Display for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for MacAddr {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "a MAC address (want 02:00:00:00:00:01)");
+        let separator = if text.contains('-') { '-' } else { ':' };
+        let mut bytes = [0; 6];
+        let mut parts = text.split(separator);
+        for byte in &mut bytes {
+            let part = parts.next().ok_or_else(error)?;
+            if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(error());
+            }
+            *byte = u8::from_str_radix(part, 16).map_err(|_| error())?;
+        }
+        match parts.next() {
+            None => Ok(Self(bytes)),
+            Some(_) => Err(error()),
+        }
+    }
+}
+
+/// A VLAN identifier as it stands on a VF; 0 means untagged.
+///
+/// The kernel takes 4095 from `ip link`, though IEEE 802.1Q reserves it: it can be read, never
+/// asked for ([`FromStr`] ends at 4094).
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct VlanId(pub u16);
+
+impl fmt::Display for VlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for VlanId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        text.parse()
+            .ok()
+            .filter(|id| *id <= 4094)
+            .map(Self)
+            .ok_or_else(|| ParseIdError::new(text, "a VLAN (0-4094, 0 = untagged)"))
+    }
+}
+
+/// `vendor:device` as the PCI configuration space has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PciId {
+    /// Vendor, e.g. `0x8086`.
+    pub vendor: u16,
+    /// Device, e.g. `0x10c9`.
+    pub device: u16,
+}
+
+impl fmt::Display for PciId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}:{:04x}", self.vendor, self.device)
+    }
+}
+
+impl FromStr for PciId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let hex = |part: &str| {
+            (part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+                .then(|| u16::from_str_radix(part, 16).ok())
+                .flatten()
+        };
+        text.split_once(':')
+            .and_then(|(vendor, device)| {
+                Some(Self {
+                    vendor: hex(vendor)?,
+                    device: hex(device)?,
+                })
+            })
+            .ok_or_else(|| ParseIdError::new(text, "a vendor:device pair (want 8086:10c9)"))
+    }
+}
+
+/// A device of any bus, as sysfs names it: `pci/0000:01:00.0`, `netdevsim/netdevsim7`.
+///
+/// Steps and records name devices by this, since it survives what interface names and ifindexes
+/// do not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeviceId {
+    bus: String,
+    name: String,
+}
+string_serde!(DeviceId);
+
+impl DeviceId {
+    /// A device called `name` on `bus`; `None` where either could leave its sysfs directory.
+    pub fn new(bus: &str, name: &str) -> Option<Self> {
+        let safe = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('.');
+        (safe(bus) && safe(name)).then(|| Self {
+            bus: bus.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The bus, e.g. `pci`.
+    pub fn bus(&self) -> &str {
+        &self.bus
+    }
+
+    /// The name on the bus, e.g. `0000:01:00.0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address, where the bus is PCI.
+    pub fn pci(&self) -> Option<PciAddress> {
+        (self.bus == "pci").then(|| self.name.parse().ok()).flatten()
+    }
+
+    /// The directory below `/sys`, without a leading slash.
+    pub fn sysfs_dir(&self) -> String {
+        format!("bus/{}/devices/{}", self.bus, self.name)
+    }
+}
+
+impl From<PciAddress> for DeviceId {
+    fn from(address: PciAddress) -> Self {
+        Self {
+            bus: "pci".to_owned(),
+            name: address.to_string(),
+        }
+    }
+}
+
+/// Prints the bare address for PCI and `bus/name` for the rest.
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bus == "pci" {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.bus, self.name)
+        }
+    }
+}
+
+impl FromStr for DeviceId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if let Some((bus, name)) = text.split_once('/') {
+            return Self::new(bus, name)
+                .ok_or_else(|| ParseIdError::new(text, "a device (want bus/name)"));
+        }
+        text.parse::<PciAddress>().map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pci_addresses_print_as_the_kernel_prints_them() {
+        for (text, printed) in [
+            ("0000:01:00.0", "0000:01:00.0"),
+            ("01:10.6", "0000:01:10.6"),
+            ("10000:e1:00.0", "10000:e1:00.0"),
+            ("ABCD:0F:1f.7", "abcd:0f:1f.7"),
+        ] {
+            assert_eq!(text.parse::<PciAddress>().unwrap().to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_pci_address_is_refused() {
+        for text in [
+            "", "01:00", "0000:01:00", "0000:01:20.0", "0000:01:00.8", "000:01:00.0",
+            "0000:1:00.0", "0000:01:00.0 ", "+000:01:00.0", "0000:01:0.0", "../0000:01:00.0",
+        ] {
+            assert!(text.parse::<PciAddress>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn mac_addresses_compare_as_bytes() {
+        let lower: MacAddr = "02:ab:cd:ef:00:01".parse().unwrap();
+        assert_eq!("02-AB-CD-EF-00-01".parse::<MacAddr>().unwrap(), lower);
+        assert_eq!(lower.to_string(), "02:ab:cd:ef:00:01");
+        assert!("ff:ff:ff:ff:ff:ff".parse::<MacAddr>().unwrap().is_multicast());
+        for text in ["", "02:00:00:00:00", "02:00:00:00:00:00:00", "2:0:0:0:0:0", "02:00:00:00:00:0g"] {
+            assert!(text.parse::<MacAddr>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn vlan_4095_is_refused_at_the_door() {
+        assert_eq!("4094".parse(), Ok(VlanId(4094)));
+        for text in ["4095", "-1", "65536", "x"] {
+            assert!(text.parse::<VlanId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_id_cannot_leave_its_directory() {
+        assert!(DeviceId::new("pci", "../x").is_none());
+        assert!(DeviceId::new("..", "x").is_none());
+        assert!("netdevsim/a/b".parse::<DeviceId>().is_err());
+        let sim: DeviceId = "netdevsim/netdevsim7".parse().unwrap();
+        assert_eq!(sim.sysfs_dir(), "bus/netdevsim/devices/netdevsim7");
+        assert_eq!("01:00.0".parse::<DeviceId>().unwrap().to_string(), "0000:01:00.0");
+    }
+}

@@ -1,0 +1,13 @@
+//! WHAT: typed identifiers, what a host looks like, and what is to be done about it.
+//!
+//! Pure: nothing here touches a file, a socket, the environment or a clock, or prints.
+
+pub mod assemble;
+pub mod facts;
+pub mod ids;
+pub mod inventory;
+pub mod link;
+pub mod plan;
+pub mod selector;
+pub mod step;
+pub mod usage;

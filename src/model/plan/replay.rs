@@ -1,0 +1,185 @@
+//! Putting VF settings back after the VFs were created anew: which steps lead from what a VF is
+//! to what it shall be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::assemble::is_userspace_driver;
+use crate::model::ids::{DeviceId, MacAddr, VfIndex};
+use crate::model::inventory::{Pf, Vf};
+use crate::model::link::VfSettings;
+use crate::model::step::{LinkAttr, Step, VfAttr, VfRef};
+
+/// How a VF was, or shall be. What is `None` is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedVf {
+    /// Which VF.
+    pub index: VfIndex,
+    /// Settings in the PF.
+    pub settings: Option<VfSettings>,
+    /// Present MAC of its interface.
+    pub mac: Option<MacAddr>,
+    /// MTU of its interface.
+    pub mtu: Option<u32>,
+    /// Name of its interface.
+    pub name: Option<String>,
+    /// Its driver.
+    pub driver: WantedDriver,
+    /// Its `driver_override`.
+    pub driver_override: Option<String>,
+}
+
+/// Which driver a VF shall have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedDriver {
+    /// Whichever the kernel gives it.
+    Any,
+    /// None.
+    None,
+    /// This one.
+    Named(String),
+}
+
+impl SavedVf {
+    /// The VF as it is.
+    pub fn of(vf: &Vf) -> Self {
+        // An interface in another namespace belongs to whoever is there: its name and MTU are no
+        // property of the VF on this host.
+        let netdev = vf.netdev().filter(|link| link.netns.is_none());
+        Self {
+            index: vf.index(),
+            settings: vf.settings.clone(),
+            mac: netdev.and_then(|link| link.mac),
+            mtu: netdev.and_then(|link| link.mtu),
+            name: netdev.map(|link| link.name.clone()),
+            driver: match &vf.facts.driver {
+                Some(driver) if is_userspace_driver(driver) => WantedDriver::Named(driver.clone()),
+                // A kernel driver comes by autoprobe, or is missing because that is off.
+                _ => WantedDriver::Any,
+            },
+            driver_override: vf.facts.driver_override.clone(),
+        }
+    }
+
+    /// A new VF of which only the driver is settled.
+    pub fn with_driver(index: u16, driver: WantedDriver) -> Self {
+        Self {
+            index: VfIndex(index),
+            settings: None,
+            mac: None,
+            mtu: None,
+            name: None,
+            driver,
+            driver_override: None,
+        }
+    }
+}
+
+/// Each wanted VF that exists, beside what it is now.
+fn pairs<'a>(now: &'a Pf, wanted: &'a [SavedVf]) -> impl Iterator<Item = (&'a Vf, &'a SavedVf, VfRef)> {
+    let reference = |index| VfRef { pf: DeviceId::clone(&now.facts.device), index };
+    wanted
+        .iter()
+        .filter_map(move |want| Some((now.vf(want.index)?, want, reference(want.index))))
+}
+
+/// Steps for the settings that the PF keeps, MAC excepted.
+///
+/// Those that make some drivers reset the VF come first (i40e, ice: trust, VLAN).
+pub fn pf_side(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (vf, want, reference) in pairs(now, wanted) {
+        let (Some(has), Some(want)) = (&vf.settings, &want.settings) else { continue };
+        let mut set = |attr| steps.push(Step::SetVf { vf: reference.clone(), attr });
+        if let Some(trust) = want.trust.filter(|_| want.trust != has.trust) {
+            set(VfAttr::Trust(trust));
+        }
+        if let Some(vlan) = want.vlan.filter(|_| want.vlan != has.vlan) {
+            set(VfAttr::Vlan(vlan));
+        }
+        let rate = |settings: &VfSettings| {
+            (settings.min_tx_rate.unwrap_or(0), settings.max_tx_rate.unwrap_or(0))
+        };
+        if rate(want) != rate(has) {
+            let (min, max) = rate(want);
+            set(VfAttr::Rate { min, max });
+        }
+        if let Some(on) = want.spoofchk.filter(|_| want.spoofchk != has.spoofchk) {
+            set(VfAttr::Spoofchk(on));
+        }
+        if let Some(state) = want.link_state.filter(|_| want.link_state != has.link_state) {
+            set(VfAttr::LinkState(state));
+        }
+        if let Some(on) = want.query_rss.filter(|_| want.query_rss != has.query_rss) {
+            set(VfAttr::QueryRss(on));
+        }
+    }
+    steps
+}
+
+/// Steps for drivers: the override first, so that nothing else can take the VF in between.
+pub fn drivers(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (vf, want, reference) in pairs(now, wanted) {
+        let has = vf.facts.driver.as_ref();
+        let set_override =
+            |driver: Option<String>| Step::SetOverride { vf: reference.clone(), driver };
+        match &want.driver {
+            WantedDriver::Named(driver) if has != Some(driver) => {
+                steps.push(set_override(Some(driver.clone())));
+                steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
+                steps.push(Step::Bind { vf: reference.clone(), driver: driver.clone() });
+                if want.driver_override.as_ref() != Some(driver) {
+                    steps.push(set_override(want.driver_override.clone()));
+                }
+            }
+            WantedDriver::None => {
+                steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
+            }
+            WantedDriver::Any if want.driver_override != vf.facts.driver_override => {
+                steps.push(set_override(want.driver_override.clone()));
+            }
+            WantedDriver::Any | WantedDriver::Named(_) => {}
+        }
+    }
+    steps
+}
+
+/// Steps for the administrative MAC of VFs that have no interface here: it must be there before a
+/// user-space driver starts, which takes its MAC from it.
+pub fn macs_without_netdev(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
+    pairs(now, wanted)
+        .filter(|(vf, _, _)| vf.netdev().is_none())
+        .filter_map(|(vf, want, reference)| {
+            let has = vf.settings.as_ref()?.mac;
+            let mac = want.settings.as_ref()?.mac?;
+            (has != Some(mac)).then_some(Step::SetVf { vf: reference, attr: VfAttr::Mac(mac) })
+        })
+        .collect()
+}
+
+/// Steps for the VFs' interfaces, and their administrative MACs.
+///
+/// An untrusted VF may not change its own MAC once its PF has set it (igb), so the interface comes
+/// first. The PF's write is repeated whenever the interface's MAC was changed, since igb then
+/// lists that one as if the host had set it.
+pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (vf, want, reference) in pairs(now, wanted) {
+        let Some(link) = vf.netdev().filter(|link| link.netns.is_none()) else { continue };
+        let set_link = |attr| Step::SetLink { vf: reference.clone(), attr };
+        let admin = want.settings.as_ref().and_then(|settings| settings.mac);
+        let has_admin = vf.settings.as_ref().and_then(|settings| settings.mac);
+
+        let mac = want.mac.filter(|mac| link.mac != Some(*mac));
+        steps.extend(mac.map(|mac| set_link(LinkAttr::Mac(mac))));
+        if let Some(admin) = admin.filter(|admin| mac.is_some() || has_admin != Some(*admin)) {
+            steps.push(Step::SetVf { vf: reference.clone(), attr: VfAttr::Mac(admin) });
+        }
+        let mtu = want.mtu.filter(|mtu| link.mtu != Some(*mtu));
+        steps.extend(mtu.map(|mtu| set_link(LinkAttr::Mtu(mtu))));
+        let name = want.name.clone().filter(|name| link.name != *name);
+        steps.extend(name.map(|name| set_link(LinkAttr::Name(name))));
+    }
+    steps
+}

@@ -1,0 +1,216 @@
+//! Who uses a VF: what must be known before it is destroyed or given away.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::facts::{Holder, VfFacts};
+use super::link::{Link, Netns};
+
+/// One reason why a VF counts as in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// Its interface is in another network namespace.
+    Netns(Arc<Netns>),
+    /// It has a network driver, but its interface is in no namespace that can be seen.
+    Unseen,
+    /// A process holds its device node open.
+    Process(Holder),
+    /// Its interface belongs to a bond, bridge or VRF.
+    Master(String),
+    /// Another interface (VLAN, macvlan, ...) sits on top of it.
+    Upper(String),
+    /// Its interface carries an address.
+    Address(String),
+    /// A route goes through it.
+    Route(String),
+    /// Its interface is up.
+    Up,
+}
+
+/// The interfaces, addresses, routes and processes that usage is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Witnesses<'a> {
+    /// All interfaces.
+    pub links: &'a [Link],
+    /// Addresses by ifindex, this namespace only.
+    pub addresses: &'a [(u32, String)],
+    /// Routes by ifindex, this namespace only.
+    pub routes: &'a [(u32, String)],
+    /// Processes holding device nodes.
+    pub holders: &'a [Holder],
+}
+
+/// Every reason why the VF is in use, the weightiest first; empty means free.
+///
+/// `must_have_netdev` says that a VF with this driver has an interface somewhere, so that its
+/// absence is a reason too.
+pub fn users(
+    vf: &VfFacts,
+    netdevs: &[Link],
+    must_have_netdev: bool,
+    witnesses: Witnesses<'_>,
+) -> Vec<User> {
+    let mut users = Vec::new();
+    if let Some(node) = &vf.node {
+        let holds = |holder: &&Holder| &holder.node == node;
+        users.extend(
+            witnesses.holders.iter().filter(holds).cloned().map(User::Process),
+        );
+    }
+    if netdevs.is_empty() && must_have_netdev {
+        users.push(User::Unseen);
+    }
+    for link in netdevs {
+        if let Some(netns) = &link.netns {
+            users.push(User::Netns(Arc::clone(netns)));
+            continue; // what it carries there is that namespace's business
+        }
+        users.extend(of_host_interface(link, witnesses));
+    }
+    users
+}
+
+fn of_host_interface(link: &Link, witnesses: Witnesses<'_>) -> Vec<User> {
+    let here = |other: &&Link| other.netns.is_none();
+    let mut users = Vec::new();
+    if let Some(master) = link.master {
+        let name = witnesses
+            .links
+            .iter()
+            .filter(here)
+            .find(|other| other.ifindex == master)
+            .map_or_else(|| format!("interface {master}"), |other| other.name.clone());
+        users.push(User::Master(name));
+    }
+    users.extend(
+        witnesses
+            .links
+            .iter()
+            .filter(here)
+            .filter(|other| other.lower == Some(link.ifindex) && other.ifindex != link.ifindex)
+            .map(|other| User::Upper(other.name.clone())),
+    );
+    let on_it = |entries: &[(u32, String)]| -> Vec<String> {
+        entries
+            .iter()
+            .filter(|(ifindex, _)| *ifindex == link.ifindex)
+            .map(|(_, text)| text.clone())
+            .collect()
+    };
+    users.extend(on_it(witnesses.addresses).into_iter().map(User::Address));
+    users.extend(on_it(witnesses.routes).into_iter().map(User::Route));
+    if link.up == Some(true) {
+        users.push(User::Up);
+    }
+    users
+}
+
+impl User {
+    /// A stable word for scripts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Netns(_) => "netns",
+            Self::Unseen => "unseen",
+            Self::Process(_) => "process",
+            Self::Master(_) => "master",
+            Self::Upper(_) => "upper",
+            Self::Address(_) => "address",
+            Self::Route(_) => "route",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// A short phrase that continues "eth0#3 is used by: ...".
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Netns(netns) => write!(f, "netns {}", netns.label()),
+            Self::Unseen => f.write_str("unseen netns"),
+            Self::Process(holder) => write!(f, "{}[{}]", holder.comm, holder.pid),
+            Self::Master(name) => write!(f, "master {name}"),
+            Self::Upper(name) => write!(f, "{name} on top"),
+            Self::Address(address) => f.write_str(address),
+            Self::Route(route) => write!(f, "route {route}"),
+            Self::Up => f.write_str("up"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::VfIndex;
+
+    fn vf(node: Option<&str>) -> VfFacts {
+        VfFacts {
+            index: VfIndex(0),
+            device: None,
+            driver: None,
+            driver_override: None,
+            iommu_group: None,
+            node: node.map(str::to_owned),
+        }
+    }
+
+    fn link(ifindex: u32, name: &str) -> Link {
+        Link { ifindex, name: name.into(), up: Some(false), ..Link::default() }
+    }
+
+    const NOBODY: Witnesses<'_> =
+        Witnesses { links: &[], addresses: &[], routes: &[], holders: &[] };
+
+    #[test]
+    fn a_down_interface_with_nothing_on_it_is_free() {
+        assert_eq!(users(&vf(None), &[link(3, "eth3")], true, NOBODY), []);
+    }
+
+    #[test]
+    fn each_sign_of_use_is_named() {
+        let netdev = Link { up: Some(true), master: Some(9), ..link(3, "eth3") };
+        let links = [
+            netdev.clone(),
+            link(9, "br0"),
+            Link { lower: Some(3), ..link(10, "eth3.7") },
+            // the same numbers in another namespace mean other interfaces
+            Link { lower: Some(3), netns: Some(Arc::default()), ..link(9, "foreign") },
+        ];
+        let witnesses = Witnesses {
+            links: &links,
+            addresses: &[(3, "10.0.0.1/24".into()), (4, "10.0.0.2/24".into())],
+            routes: &[(3, "default".into())],
+            holders: &[],
+        };
+        let said: Vec<_> = users(&vf(None), &[netdev], true, witnesses)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(said, ["master br0", "eth3.7 on top", "10.0.0.1/24", "route default", "up"]);
+    }
+
+    #[test]
+    fn a_vf_in_another_namespace_is_in_use_whatever_it_carries() {
+        let netns = Arc::new(Netns { name: Some("blue".into()), ..Netns::default() });
+        let netdev = Link { netns: Some(netns), ..link(3, "net1") };
+        let witnesses = Witnesses { addresses: &[(3, "10.0.0.1/24".into())], ..NOBODY };
+        let said = users(&vf(None), &[netdev], true, witnesses);
+        assert_eq!(said.len(), 1);
+        assert_eq!(said[0].to_string(), "netns blue");
+    }
+
+    #[test]
+    fn a_missing_interface_counts_only_where_there_must_be_one() {
+        assert_eq!(users(&vf(None), &[], true, NOBODY), [User::Unseen]);
+        assert_eq!(users(&vf(None), &[], false, NOBODY), []);
+    }
+
+    #[test]
+    fn only_the_holder_of_this_vfs_node_counts() {
+        let holder = |node: &str| Holder { node: node.into(), pid: 7, comm: "dpdk".into() };
+        let holders = [holder("/dev/vfio/1"), holder("/dev/vfio/11")];
+        let witnesses = Witnesses { holders: &holders, ..NOBODY };
+        let said = users(&vf(Some("/dev/vfio/11")), &[], false, witnesses);
+        assert_eq!(said, [User::Process(holder("/dev/vfio/11"))]);
+        assert_eq!(said[0].to_string(), "dpdk[7]");
+    }
+}
