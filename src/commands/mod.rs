@@ -1,0 +1,1 @@
+//! DOOR for people: one file a subcommand.

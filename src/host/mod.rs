@@ -1,0 +1,1 @@
+//! TOUCH: the only room that meets the operating system.
