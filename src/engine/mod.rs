@@ -27,6 +27,9 @@ pub trait Kernel {
     /// Keeps every other changer away from the PF, waiting at most `timeout` for the present one.
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard>;
 
+    /// Whether nothing will rename this interface any more: udev is done with it, or there is none.
+    fn is_named(&self, ifindex: u32) -> bool;
+
     /// Lets time pass, until something may have changed.
     fn pause(&self, time: Duration);
 

@@ -1,0 +1,250 @@
+//! `set-numvfs`: gives a PF a number of VFs, waits until they can be used, puts back what the old
+//! ones were set to, and restores the former number when it cannot be done.
+
+mod settle;
+
+use std::time::Duration;
+
+use super::{Kernel, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::facts::Scope;
+use crate::model::ids::DeviceId;
+use crate::model::inventory::Pf;
+use crate::model::plan::numvfs::{self, InUse, Plan, Refusal, Request};
+use crate::model::plan::replay;
+use crate::model::selector::Selector;
+use crate::model::step::{Outcome, Step};
+
+/// How long to wait for another change of the same PF.
+const LOCK_WAIT: Duration = Duration::from_secs(20);
+
+/// How patient to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Bound of each write, and of the wait for the VFs.
+    pub timeout: Duration,
+    /// Whether to wait until the VFs have their interfaces.
+    pub wait: bool,
+}
+
+/// A PF, and what would be done to it.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The PF as it is.
+    pub pf: Pf,
+    /// The plan, or why there is none.
+    pub plan: std::result::Result<Plan, Refusal>,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Report {
+    /// The PF as it is now.
+    pub pf: Pf,
+    /// The number of VFs it had.
+    pub before: u32,
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// VFs in use that were destroyed.
+    pub destroyed: Vec<InUse>,
+    /// Settings that were put back, as phrases.
+    pub restored: Vec<String>,
+    /// What could not be put back, or came too late: the number of VFs is right all the same.
+    pub problems: Vec<Error>,
+}
+
+/// Looks at the PF and decides, changing nothing.
+pub fn propose<K: Kernel>(kernel: &K, selector: &Selector, request: &Request) -> Result<Proposal> {
+    let scope = Scope { change: true, all_classes: true, ..Scope::default() };
+    let inventory = kernel.observe(scope)?;
+    let pf = selector.pf(&inventory)?.clone();
+    let plan = numvfs::plan(&pf, request);
+    Ok(Proposal { pf, plan })
+}
+
+/// Does it.
+pub fn set<K: Kernel>(
+    kernel: &K,
+    selector: &Selector,
+    request: &Request,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let first = propose(kernel, selector, request)?;
+    let plan = first.plan.map_err(|refusal| refusal_error(&first.pf, &refusal))?;
+    if plan.is_empty() {
+        return Ok(Report::unchanged(first.pf));
+    }
+    // Decided anew under the lock: what was seen before it may have changed meanwhile.
+    let device = first.pf.facts.device;
+    let _guard = kernel.lock_pf(&device, LOCK_WAIT)?;
+    let Proposal { pf, plan } = propose(kernel, &by_device(&device)?, request)?;
+    let plan = plan.map_err(|refusal| refusal_error(&pf, &refusal))?;
+    if plan.is_empty() {
+        return Ok(Report::unchanged(pf));
+    }
+    let job = Job { kernel, device, name: pf.name(), options, progress };
+    job.run(&plan, request)
+}
+
+fn by_device(device: &DeviceId) -> Result<Selector> {
+    let text =
+        if device.pci().is_some() { device.to_string() } else { String::from(device.clone()) };
+    text.parse().map_err(|error: String| Error::new(Kind::Failed, error))
+}
+
+impl Report {
+    fn unchanged(pf: Pf) -> Self {
+        Self {
+            before: u32::try_from(pf.vfs.len()).unwrap_or(u32::MAX),
+            pf,
+            changed: false,
+            destroyed: Vec::new(),
+            restored: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// One change of one PF.
+struct Job<'a, K: Kernel> {
+    kernel: &'a K,
+    device: DeviceId,
+    name: String,
+    options: Options,
+    progress: &'a dyn Progress,
+}
+
+impl<K: Kernel> Job<'_, K> {
+    fn run(&self, plan: &Plan, request: &Request) -> Result<Report> {
+        if let Err((error, changed)) = self.create(&plan.create) {
+            // A write that still waits in the kernel holds the device: any other would wait too.
+            let may_undo = changed && error.kind() != Kind::TimedOut;
+            return Err(if may_undo { self.roll_back(plan, error) } else { error });
+        }
+        let settled = match self.settle(plan, request.driver.is_some()) {
+            Ok(settled) => settled,
+            Err(error) => return Err(self.roll_back(plan, error)),
+        };
+        Ok(Report {
+            pf: settled.pf,
+            before: plan.before,
+            changed: true,
+            destroyed: plan.destroys.clone(),
+            restored: settled.restored,
+            problems: settled.problems,
+        })
+    }
+
+    /// Runs steps; an error comes with whether anything was changed before it.
+    fn create(&self, steps: &[Step]) -> std::result::Result<(), (Error, bool)> {
+        let mut changed = false;
+        for step in steps {
+            self.progress.stage(&self.phrase(step), 0);
+            match self.kernel.apply(step, self.options.timeout) {
+                Ok(outcome) => changed |= outcome == Outcome::Changed,
+                // A failed write of the number may have changed it all the same.
+                Err(error) => {
+                    return Err((error, changed || matches!(step, Step::SetNumVfs { .. })));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn phrase(&self, step: &Step) -> String {
+        step.to_string().replace(&self.device.to_string(), &self.name)
+    }
+
+    /// The former number of VFs with their former settings, and `cause` saying how that went.
+    fn roll_back(&self, plan: &Plan, cause: Error) -> Error {
+        self.progress.note("it failed; restoring the former VFs");
+        let mut problems = Vec::new();
+        for step in &plan.rollback {
+            if let Err(error) = self.kernel.apply(step, self.options.timeout) {
+                problems.push(error);
+            }
+        }
+        let before = Plan {
+            after: plan.before,
+            wanted: plan.saved.clone(),
+            expects_netdevs: plan.saved.iter().any(|vf| vf.name.is_some()),
+            ..plan.clone()
+        };
+        match self.settle(&before, false) {
+            Ok(settled) => problems.extend(settled.problems),
+            Err(error) => problems.push(error),
+        }
+        if problems.is_empty() {
+            let were = match plan.before {
+                0 => format!("{} has no VFs, as before", self.name),
+                n => {
+                    format!("the former {n} VFs of {} were restored with their settings", self.name)
+                }
+            };
+            return cause.detail(were);
+        }
+        let lines = problems.iter().map(|error| format!("not restored: {error}"));
+        cause.details(lines.collect::<Vec<_>>())
+    }
+}
+
+/// Steps for settings that will be put back, as far as can be told beforehand.
+pub fn replay_preview(pf: &Pf, plan: &Plan) -> Vec<Step> {
+    let fresh = replay::freshly_made(pf, &plan.wanted);
+    let mut steps = replay::pf_side(&fresh, &plan.wanted);
+    steps.extend(replay::netdevs(&fresh, &plan.wanted));
+    steps.extend(replay::macs_without_netdev(&fresh, &plan.wanted));
+    steps.extend(replay::drivers(&fresh, &plan.wanted));
+    steps
+}
+
+/// The refusal in an administrator's words.
+pub fn refusal_error(pf: &Pf, refusal: &Refusal) -> Error {
+    let name = pf.name();
+    let address = &pf.facts.device;
+    let error = match refusal {
+        Refusal::TooMany { count, total: 0 } => {
+            let error = Error::new(
+                Kind::Busy,
+                format!("{name} ({address}) can have no VFs: the device offers none, so not {count}"),
+            );
+            match pf.facts.driver.as_deref() {
+                Some("mlx5_core" | "mlx4_core") => error.hint(format!(
+                    "switch SR-IOV on in its firmware: mstconfig -d {address} set SRIOV_EN=1 NUM_OF_VFS=N, then reboot"
+                )),
+                _ => error.hint("switch SR-IOV on in the firmware setup of this machine"),
+            }
+        }
+        Refusal::TooMany { count, total } => Error::new(
+            Kind::Busy,
+            format!("{name} ({address}) can have at most {total} VFs, not {count}"),
+        )
+        .hint(format!("ask for at most {total}: sriovctl set-numvfs {name} {total}")),
+        Refusal::NoDriver => Error::new(
+            Kind::Busy,
+            format!("{name} has no driver, so that nobody would create its VFs"),
+        )
+        .hint(format!("bind its driver: echo {address} > /sys/bus/{}/drivers/DRIVER/bind", address.bus())),
+        Refusal::Down => Error::new(
+            Kind::Busy,
+            format!(
+                "{name} is down: its driver {} creates VFs only while it is up",
+                pf.facts.driver.as_deref().unwrap_or("")
+            ),
+        )
+        .hint(format!("bring it up: ip link set {name} up")),
+        Refusal::InUse(vfs) => Error::new(
+            Kind::Busy,
+            format!(
+                "{} of the {} VFs of {name} {} in use, and a change of their number destroys all of them",
+                vfs.len(),
+                pf.vfs.len(),
+                if vfs.len() == 1 { "is" } else { "are" }
+            ),
+        )
+        .details(vfs.iter().map(InUse::to_string))
+        .hint("free them, or destroy them with --force"),
+    };
+    error.device(name)
+}

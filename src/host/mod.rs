@@ -1,1 +1,213 @@
-//! TOUCH: the only room that meets the operating system.
+//! TOUCH: the only room that meets the operating system, and never decides.
+
+mod apply;
+mod ethtool;
+mod holders;
+mod kmsg;
+mod links;
+mod lock;
+mod managed;
+pub mod netlink;
+mod netns;
+mod pci;
+pub mod pci_ids;
+mod sysfs;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use self::netlink::Netlink;
+use self::netlink::devlink::Devlink;
+use crate::engine::Kernel;
+use crate::error::Result;
+use crate::model::assemble::{self, is_userspace_driver};
+use crate::model::facts::{Facts, PfFacts, Scope};
+use crate::model::ids::DeviceId;
+use crate::model::inventory::Inventory;
+use crate::model::link::Link;
+use crate::model::step::{Outcome, Step};
+
+/// This host, or a tree that looks like one.
+#[derive(Debug)]
+pub struct Host {
+    root: PathBuf,
+    started: Instant,
+}
+
+impl Host {
+    /// The host below `root`. Any root but `/` is only read, and netlink is not asked: it would
+    /// speak of another host.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), started: Instant::now() }
+    }
+
+    fn is_live(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    fn read(&self, scope: Scope) -> Result<(Facts, bool)> {
+        let devices = pci::read(&self.root, scope)?;
+        let mut facts = Facts { pfs: devices.pfs, ..Facts::default() };
+        let all_namespaces = if self.is_live() {
+            self.read_live(&mut facts, scope, &devices.node_aliases)?
+        } else {
+            facts.links = self.links_of_tree(&facts.pfs);
+            false
+        };
+        if scope.wide {
+            for pf in &mut facts.pfs {
+                let own =
+                    facts.links.iter().filter(|link| link.parent.as_ref() == Some(&pf.device));
+                let ifindexes: Vec<u32> = own.map(|link| link.ifindex).collect();
+                pf.managed_by = managed::by(&self.root, pf.device.pci(), &ifindexes);
+            }
+        }
+        Ok((facts, all_namespaces))
+    }
+
+    fn links_of_tree(&self, pfs: &[PfFacts]) -> Vec<Link> {
+        let sys = self.root.join("sys");
+        let vfs = pfs.iter().flat_map(|pf| pf.vfs.iter().filter_map(|vf| vf.device.as_ref()));
+        let devices = pfs.iter().map(|pf| &pf.device).chain(vfs);
+        devices.flat_map(|device| links::of_device(&sys.join(device.sysfs_dir()), device)).collect()
+    }
+
+    /// What only a running kernel tells. Returns whether every namespace was looked into.
+    fn read_live(
+        &self,
+        facts: &mut Facts,
+        scope: Scope,
+        node_aliases: &std::collections::HashMap<String, String>,
+    ) -> Result<bool> {
+        let mut netlink = Netlink::route()?;
+        facts.links = netlink.links(scope.stats)?;
+        links::name_parents(&self.root.join("sys"), &mut facts.links);
+        self.add_other_buses(facts);
+        let complete = !scope.here_only && add_other_namespaces(facts);
+        facts.addresses = netlink.addresses()?;
+        if scope.change {
+            facts.routes = netlink.routes()?;
+        }
+        let has_node = |pf: &PfFacts| pf.vfs.iter().any(|vf| vf.node.is_some());
+        if !scope.here_only && facts.pfs.iter().any(has_node) {
+            facts.holders = holders::read(node_aliases);
+        }
+        self.add_link_speeds(facts);
+        add_devlink(facts, scope)?;
+        Ok(complete)
+    }
+
+    /// Devices of other buses whose interfaces report VFs (netdevsim).
+    fn add_other_buses(&self, facts: &mut Facts) {
+        let mut devices: Vec<&DeviceId> = facts
+            .links
+            .iter()
+            .filter_map(|link| link.parent.as_ref())
+            .filter(|device| device.bus() != "pci")
+            .collect();
+        devices.sort_unstable();
+        devices.dedup();
+        let found: Vec<PfFacts> =
+            devices.into_iter().filter_map(|device| pci::read_other(&self.root, device)).collect();
+        facts.pfs.extend(found);
+    }
+
+    fn add_link_speeds(&self, facts: &mut Facts) {
+        let net = self.root.join("sys/class/net");
+        let pfs: std::collections::HashSet<&DeviceId> =
+            facts.pfs.iter().map(|pf| &pf.device).collect();
+        for link in &mut facts.links {
+            let is_pf = link.parent.as_ref().is_some_and(|device| pfs.contains(device));
+            if is_pf && link.netns.is_none() && link.up == Some(true) {
+                link.speed_mbps = links::speed(&net.join(&link.name));
+            }
+        }
+    }
+}
+
+/// Looks into the other namespaces, if an interface is missing here that must be somewhere.
+fn add_other_namespaces(facts: &mut Facts) -> bool {
+    let here: std::collections::HashSet<&DeviceId> =
+        facts.links.iter().filter_map(|link| link.parent.as_ref()).collect();
+    let has_net_driver = |driver: &Option<String>| {
+        driver.as_deref().is_some_and(|driver| !is_userspace_driver(driver))
+    };
+    let missing = facts.pfs.iter().filter(|pf| pf.class.is_none_or(|c| c >> 16 == 2)).any(|pf| {
+        (has_net_driver(&pf.driver) && !here.contains(&pf.device))
+            || pf.vfs.iter().any(|vf| {
+                has_net_driver(&vf.driver)
+                    && vf.device.as_ref().is_some_and(|device| !here.contains(device))
+            })
+    });
+    if !missing {
+        return true;
+    }
+    let others = match netns::others() {
+        Ok(others) => others,
+        Err(error) => {
+            facts.warnings.push(error.to_string());
+            return false;
+        }
+    };
+    let mut complete = true;
+    for netns in others {
+        match netns::links_in(netns) {
+            Ok(links) => facts.links.extend(links),
+            Err(error) => {
+                complete = false;
+                facts.warnings.push(error.to_string());
+            }
+        }
+    }
+    complete
+}
+
+/// Eswitch modes, and firmware where wanted: devlink's word, else the driver's by ethtool.
+fn add_devlink(facts: &mut Facts, scope: Scope) -> Result<()> {
+    let mut devlink = Devlink::open()?;
+    for pf in &mut facts.pfs {
+        if let Some(devlink) = &mut devlink {
+            pf.eswitch_mode = devlink.eswitch_mode(&pf.device);
+            pf.firmware = scope.wide.then(|| devlink.firmware(&pf.device)).flatten();
+        }
+        if scope.wide && pf.firmware.is_none() {
+            let own =
+                |link: &&Link| link.parent.as_ref() == Some(&pf.device) && link.netns.is_none();
+            let netdev = facts.links.iter().find(own);
+            pf.firmware = netdev.and_then(|link| ethtool::firmware(&link.name));
+        }
+    }
+    Ok(())
+}
+
+impl Kernel for Host {
+    type Guard = lock::Guard;
+
+    fn observe(&self, scope: Scope) -> Result<Inventory> {
+        let (facts, all_namespaces) = self.read(scope)?;
+        Ok(assemble::inventory(facts, all_namespaces))
+    }
+
+    fn apply(&self, step: &Step, timeout: Duration) -> Result<Outcome> {
+        self.apply_step(step, timeout)
+    }
+
+    fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard> {
+        lock::exclusive(&self.root.join("run/sriovctl/lock"), pf, timeout)
+    }
+
+    fn is_named(&self, ifindex: u32) -> bool {
+        // udev writes down what it knows of an interface once it is done with it.
+        !self.root.join("run/udev/control").exists()
+            || self.root.join(format!("run/udev/data/n{ifindex}")).exists()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

@@ -21,7 +21,9 @@ pub const USERSPACE_DRIVERS: [&str; 7] = [
 
 /// Whether `driver` is known to make no interface of a device.
 pub fn is_userspace_driver(driver: &str) -> bool {
-    USERSPACE_DRIVERS.contains(&driver) || driver.ends_with("vfio_pci") || driver.ends_with("vfio-pci")
+    USERSPACE_DRIVERS.contains(&driver)
+        || driver.ends_with("vfio_pci")
+        || driver.ends_with("vfio-pci")
 }
 
 /// Concludes the inventory.
@@ -30,17 +32,11 @@ pub fn is_userspace_driver(driver: &str) -> bool {
 /// interface is in none of them is known to be hidden.
 pub fn inventory(facts: Facts, all_namespaces: bool) -> Inventory {
     let Facts { pfs, links, addresses, routes, holders, warnings } = facts;
-    let witnesses = Witnesses {
-        links: &links,
-        addresses: &addresses,
-        routes: &routes,
-        holders: &holders,
-    };
+    let witnesses =
+        Witnesses { links: &links, addresses: &addresses, routes: &routes, holders: &holders };
     let by_device = Index::new(&links);
-    let mut pfs: Vec<Pf> = pfs
-        .into_iter()
-        .map(|pf| assemble_pf(pf, &by_device, all_namespaces, witnesses))
-        .collect();
+    let mut pfs: Vec<Pf> =
+        pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, all_namespaces, witnesses)).collect();
     pfs.sort_by(|a, b| a.facts.device.cmp(&b.facts.device));
 
     let taken: std::collections::HashSet<&DeviceId> = pfs
@@ -92,7 +88,8 @@ fn assemble_pf(
     let of_device = index.of(&facts.device);
     let is_rep = |link: &&&Link| link.phys_port_name.as_deref().is_some_and(is_representor);
     // Since 5.8 representors share the PF's net/ directory; the one that is none is the PF's own.
-    let netdevs: Vec<Link> = of_device.iter().filter(|l| !is_rep(l)).map(|l| (**l).clone()).collect();
+    let netdevs: Vec<Link> =
+        of_device.iter().filter(|l| !is_rep(l)).map(|l| (**l).clone()).collect();
     let representors = representors(&facts, of_device, &netdevs, index.links);
 
     let vf_facts = std::mem::take(&mut facts.vfs);

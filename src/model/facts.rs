@@ -87,6 +87,7 @@ pub struct Holder {
 
 /// How much to read. Everything costs something: only what was asked for is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // independent switches, named at every use
 pub struct Scope {
     /// VF counters.
     pub stats: bool,
@@ -96,5 +97,7 @@ pub struct Scope {
     pub change: bool,
     /// Devices whose class is not "network" too.
     pub all_classes: bool,
+    /// Only this namespace, and not who holds device nodes: for waiting, where usage is of no
+    /// interest.
+    pub here_only: bool,
 }
-

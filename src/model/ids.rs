@@ -20,10 +20,7 @@ pub struct ParseIdError {
 
 impl ParseIdError {
     fn new(text: &str, what: &'static str) -> Self {
-        Self {
-            text: text.escape_debug().to_string(),
-            what,
-        }
+        Self { text: text.escape_debug().to_string(), what }
     }
 }
 
@@ -67,11 +64,7 @@ impl PciAddress {
 
 impl fmt::Display for PciAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:04x}:{:02x}:{:02x}.{:x}",
-            self.domain, self.bus, self.device, self.function
-        )
+        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.device, self.function)
     }
 }
 
@@ -81,25 +74,22 @@ impl FromStr for PciAddress {
     /// Takes the kernel's form and, as lspci does, the short one without a domain.
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let error = || ParseIdError::new(text, "a PCI address (want 0000:01:00.0)");
-        let hex = |part: &str, digits: std::ops::RangeInclusive<usize>| {
-            (digits.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit()))
-                .then(|| u32::from_str_radix(part, 16).ok())
-                .flatten()
-                .ok_or_else(error)
+        let is_hex = |part: &str, digits: std::ops::RangeInclusive<usize>| {
+            digits.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        let byte = |part: &str, digits: usize| {
+            let valid = is_hex(part, digits..=digits);
+            valid.then(|| u8::from_str_radix(part, 16).ok()).flatten().ok_or_else(error)
         };
         let (rest, function) = text.rsplit_once('.').ok_or_else(error)?;
         let (rest, device) = rest.rsplit_once(':').ok_or_else(error)?;
         let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0000", rest));
-        let (device, function) = (hex(device, 2..=2)?, hex(function, 1..=1)?);
-        if device > 0x1f || function > 7 {
+        let (bus, device, function) = (byte(bus, 2)?, byte(device, 2)?, byte(function, 1)?);
+        if device > 0x1f || function > 7 || !is_hex(domain, 4..=8) {
             return Err(error());
         }
-        Ok(Self {
-            domain: hex(domain, 4..=8)?,
-            bus: hex(bus, 2..=2)? as u8,
-            device: device as u8,
-            function: function as u8,
-        })
+        let domain = u32::from_str_radix(domain, 16).map_err(|_| error())?;
+        Ok(Self { domain, bus, device, function })
     }
 }
 
@@ -217,12 +207,7 @@ impl FromStr for PciId {
                 .flatten()
         };
         text.split_once(':')
-            .and_then(|(vendor, device)| {
-                Some(Self {
-                    vendor: hex(vendor)?,
-                    device: hex(device)?,
-                })
-            })
+            .and_then(|(vendor, device)| Some(Self { vendor: hex(vendor)?, device: hex(device)? }))
             .ok_or_else(|| ParseIdError::new(text, "a vendor:device pair (want 8086:10c9)"))
     }
 }
@@ -243,10 +228,7 @@ impl DeviceId {
     /// A device called `name` on `bus`; `None` where either could leave its sysfs directory.
     pub fn new(bus: &str, name: &str) -> Option<Self> {
         let safe = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('.');
-        (safe(bus) && safe(name)).then(|| Self {
-            bus: bus.to_owned(),
-            name: name.to_owned(),
-        })
+        (safe(bus) && safe(name)).then(|| Self { bus: bus.to_owned(), name: name.to_owned() })
     }
 
     /// The bus, e.g. `pci`.
@@ -272,10 +254,7 @@ impl DeviceId {
 
 impl From<PciAddress> for DeviceId {
     fn from(address: PciAddress) -> Self {
-        Self {
-            bus: "pci".to_owned(),
-            name: address.to_string(),
-        }
+        Self { bus: "pci".to_owned(), name: address.to_string() }
     }
 }
 
@@ -321,8 +300,17 @@ mod tests {
     #[test]
     fn what_is_not_a_pci_address_is_refused() {
         for text in [
-            "", "01:00", "0000:01:00", "0000:01:20.0", "0000:01:00.8", "000:01:00.0",
-            "0000:1:00.0", "0000:01:00.0 ", "+000:01:00.0", "0000:01:0.0", "../0000:01:00.0",
+            "",
+            "01:00",
+            "0000:01:00",
+            "0000:01:20.0",
+            "0000:01:00.8",
+            "000:01:00.0",
+            "0000:1:00.0",
+            "0000:01:00.0 ",
+            "+000:01:00.0",
+            "0000:01:0.0",
+            "../0000:01:00.0",
         ] {
             assert!(text.parse::<PciAddress>().is_err(), "{text:?}");
         }
@@ -334,7 +322,9 @@ mod tests {
         assert_eq!("02-AB-CD-EF-00-01".parse::<MacAddr>().unwrap(), lower);
         assert_eq!(lower.to_string(), "02:ab:cd:ef:00:01");
         assert!("ff:ff:ff:ff:ff:ff".parse::<MacAddr>().unwrap().is_multicast());
-        for text in ["", "02:00:00:00:00", "02:00:00:00:00:00:00", "2:0:0:0:0:0", "02:00:00:00:00:0g"] {
+        for text in
+            ["", "02:00:00:00:00", "02:00:00:00:00:00:00", "2:0:0:0:0:0", "02:00:00:00:00:0g"]
+        {
             assert!(text.parse::<MacAddr>().is_err(), "{text:?}");
         }
     }

@@ -82,10 +82,7 @@ impl Pf {
 
     /// Vendor and device numbers of its VFs.
     pub fn vf_id(&self) -> Option<PciId> {
-        Some(PciId {
-            vendor: self.facts.id?.vendor,
-            device: self.facts.vf_device?,
-        })
+        Some(PciId { vendor: self.facts.id?.vendor, device: self.facts.vf_device? })
     }
 
     /// `PF#index`, the selector of one of its VFs.

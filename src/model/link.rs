@@ -214,8 +214,7 @@ pub fn is_representor(phys_port_name: &str) -> bool {
         Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
         None => phys_port_name,
     };
-    rest.strip_prefix("pf")
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    rest.strip_prefix("pf").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -227,8 +226,16 @@ mod tests {
         assert_eq!(representor_vf("pf0vf3"), Some((0, VfIndex(3))));
         assert_eq!(representor_vf("c1pf0vf12"), Some((0, VfIndex(12))));
         for (name, is) in [
-            ("p0", false), ("p1", false), ("", false), ("pf0", true), ("pf0vf3", true),
-            ("pf0sf88", true), ("c1pf0", true), ("pfx", false), ("c", false), ("P1", false),
+            ("p0", false),
+            ("p1", false),
+            ("", false),
+            ("pf0", true),
+            ("pf0vf3", true),
+            ("pf0sf88", true),
+            ("c1pf0", true),
+            ("pfx", false),
+            ("c", false),
+            ("P1", false),
         ] {
             assert_eq!(is_representor(name), is, "{name}");
         }

@@ -3,6 +3,7 @@
 //! Pure: nothing here touches a file, a socket, the environment or a clock, or prints.
 
 pub mod assemble;
+pub mod explain;
 pub mod facts;
 pub mod ids;
 pub mod inventory;

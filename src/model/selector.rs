@@ -88,16 +88,12 @@ impl FromStr for Selector {
         }
         let what = if let Some((pf, list)) = text.rsplit_once('#') {
             What::Of(Box::new(pf.parse()?), ranges(list)?)
-        } else if let Ok(address) = text.parse() {
-            What::Pci(address)
-        } else if let Ok(mac) = text.parse() {
-            What::Mac(mac)
-        } else if let Ok(id) = text.parse() {
-            What::Id(id)
-        } else if let (true, Ok(device)) = (text.contains('/'), text.parse()) {
-            What::Device(device)
         } else {
-            What::Name
+            let pci = || text.parse().ok().map(What::Pci);
+            let mac = || text.parse().ok().map(What::Mac);
+            let id = || text.parse().ok().map(What::Id);
+            let device = || text.parse().ok().map(What::Device);
+            pci().or_else(mac).or_else(id).or_else(device).unwrap_or(What::Name)
         };
         Ok(Self { text: text.to_owned(), what })
     }
@@ -127,11 +123,9 @@ impl Selector {
             return Ok(found);
         }
         match self.find_vfs(inventory).first() {
-            Some((pf, vf)) => Err(SelectError::IsVf {
-                text: self.text.clone(),
-                pf: pf.name(),
-                index: vf.index(),
-            }),
+            Some((pf, vf)) => {
+                Err(SelectError::IsVf { text: self.text.clone(), pf: pf.name(), index: vf.index() })
+            }
             None => Err(self.unknown(inventory)),
         }
     }
@@ -230,9 +224,9 @@ fn some_of<'a>(
         for range in ranges {
             let new = |vf: &&Vf| {
                 range.contains(&vf.index().0)
-                    && !found.iter().any(|(p, v)| {
-                        p.facts.device == pf.facts.device && v.index() == vf.index()
-                    })
+                    && !found
+                        .iter()
+                        .any(|(p, v)| p.facts.device == pf.facts.device && v.index() == vf.index())
             };
             let some: Vec<_> = pf.vfs.iter().filter(new).map(|vf| (*pf, vf)).collect();
             found.extend(some);

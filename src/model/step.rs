@@ -150,11 +150,9 @@ impl Step {
             Self::SetNumVfs { pf, count } => {
                 format!("echo {count} > /sys/{}/sriov_numvfs", pf.sysfs_dir())
             }
-            Self::SetAutoprobe { pf, on } => format!(
-                "echo {} > /sys/{}/sriov_drivers_autoprobe",
-                u8::from(*on),
-                pf.sysfs_dir()
-            ),
+            Self::SetAutoprobe { pf, on } => {
+                format!("echo {} > /sys/{}/sriov_drivers_autoprobe", u8::from(*on), pf.sysfs_dir())
+            }
             Self::LoadDriver { driver } => format!("modprobe {driver}"),
             Self::SetOverride { vf, driver } => format!(
                 "echo {} > {}/driver_override",

@@ -53,9 +53,7 @@ pub fn users(
     let mut users = Vec::new();
     if let Some(node) = &vf.node {
         let holds = |holder: &&Holder| &holder.node == node;
-        users.extend(
-            witnesses.holders.iter().filter(holds).cloned().map(User::Process),
-        );
+        users.extend(witnesses.holders.iter().filter(holds).cloned().map(User::Process));
     }
     if netdevs.is_empty() && must_have_netdev {
         users.push(User::Unseen);
@@ -181,10 +179,8 @@ mod tests {
             routes: &[(3, "default".into())],
             holders: &[],
         };
-        let said: Vec<_> = users(&vf(None), &[netdev], true, witnesses)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let said: Vec<_> =
+            users(&vf(None), &[netdev], true, witnesses).iter().map(ToString::to_string).collect();
         assert_eq!(said, ["master br0", "eth3.7 on top", "10.0.0.1/24", "route default", "up"]);
     }
 

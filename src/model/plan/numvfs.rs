@@ -113,7 +113,9 @@ pub fn plan(pf: &Pf, request: &Request) -> Result<Plan, Refusal> {
     let set_count = |count| Step::SetNumVfs { pf: device.clone(), count };
 
     let mut create = Vec::new();
-    create.extend(request.driver.clone().filter(|_| count > 0).map(|driver| Step::LoadDriver { driver }));
+    create.extend(
+        request.driver.clone().filter(|_| count > 0).map(|driver| Step::LoadDriver { driver }),
+    );
     create.extend((before > 0).then(|| set_count(0)));
     create.extend(switch.then(|| set_autoprobe(false)));
     create.extend((count > 0).then(|| set_count(count)));
@@ -176,8 +178,7 @@ fn wanted(saved: &[SavedVf], request: &Request) -> Vec<SavedVf> {
         None => request.no_autoprobe.then_some(WantedDriver::None),
     };
     let count = u16::try_from(request.count).unwrap_or(u16::MAX);
-    let mut wanted: Vec<SavedVf> =
-        saved.iter().filter(|vf| vf.index.0 < count).cloned().collect();
+    let mut wanted: Vec<SavedVf> = saved.iter().filter(|vf| vf.index.0 < count).cloned().collect();
     if let Some(driver) = driver {
         for vf in &mut wanted {
             vf.driver = driver.clone();
@@ -189,4 +190,11 @@ fn wanted(saved: &[SavedVf], request: &Request) -> Vec<SavedVf> {
         wanted.sort_by_key(|vf| vf.index);
     }
     wanted
+}
+
+impl std::fmt::Display for InUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let users: Vec<String> = self.users.iter().map(User::to_string).collect();
+        write!(f, "{}: {}", self.name, users.join(", "))
+    }
 }

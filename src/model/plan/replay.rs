@@ -4,9 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::assemble::is_userspace_driver;
+use crate::model::facts::VfFacts;
 use crate::model::ids::{DeviceId, MacAddr, VfIndex};
 use crate::model::inventory::{Pf, Vf};
-use crate::model::link::VfSettings;
+use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
 use crate::model::step::{LinkAttr, Step, VfAttr, VfRef};
 
 /// How a VF was, or shall be. What is `None` is left alone.
@@ -75,12 +76,42 @@ impl SavedVf {
     }
 }
 
+/// The PF with VFs as a driver makes them, to tell beforehand which settings will be put back.
+pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
+    let settings = VfSettings {
+        mac: Some(MacAddr::ZERO),
+        vlan: Some(VlanTag::default()),
+        min_tx_rate: Some(0),
+        max_tx_rate: Some(0),
+        spoofchk: Some(true),
+        trust: Some(false),
+        link_state: Some(LinkState::Auto),
+        query_rss: Some(false),
+        ..VfSettings::default()
+    };
+    let vfs = wanted.iter().map(|want| Vf {
+        facts: VfFacts::without_device(want.index),
+        // Only the kernel knows what the interface will be called; its settings are put back.
+        netdevs: want
+            .name
+            .iter()
+            .map(|name| Link { name: name.clone(), ..Link::default() })
+            .collect(),
+        representor: None,
+        settings: Some(settings.clone()),
+        stats: None,
+        users: Vec::new(),
+    });
+    Pf { facts: pf.facts.clone(), netdevs: pf.netdevs.clone(), vfs: vfs.collect() }
+}
+
 /// Each wanted VF that exists, beside what it is now.
-fn pairs<'a>(now: &'a Pf, wanted: &'a [SavedVf]) -> impl Iterator<Item = (&'a Vf, &'a SavedVf, VfRef)> {
+fn pairs<'a>(
+    now: &'a Pf,
+    wanted: &'a [SavedVf],
+) -> impl Iterator<Item = (&'a Vf, &'a SavedVf, VfRef)> {
     let reference = |index| VfRef { pf: DeviceId::clone(&now.facts.device), index };
-    wanted
-        .iter()
-        .filter_map(move |want| Some((now.vf(want.index)?, want, reference(want.index))))
+    wanted.iter().filter_map(move |want| Some((now.vf(want.index)?, want, reference(want.index))))
 }
 
 /// Steps for the settings that the PF keeps, MAC excepted.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables from and for the scripts that read this
 # Shared by tests/vm/setup and tests/vm/lab: where things are cached and how a cached state is recognised.
 # The caller has set $vm to the directory tests/vm.
 

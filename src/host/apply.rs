@@ -1,0 +1,280 @@
+//! Steps on the real host: each ensures, so that one applied twice changes nothing the second time.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use netlink_packet_route::link::LinkAttribute;
+
+use super::kmsg::KernelLog;
+use super::netlink::{Netlink, Refused, vf};
+use super::write::{self, Failed};
+use super::{Host, sysfs};
+use crate::error::{Error, Kind, Result, libc_errno};
+use crate::model::explain;
+use crate::model::ids::DeviceId;
+use crate::model::link::is_representor;
+use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
+
+impl Host {
+    pub(super) fn apply_step(&self, step: &Step, timeout: Duration) -> Result<Outcome> {
+        if !self.is_live() {
+            return Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "{} is a copied or made-up tree: nothing can be changed in it",
+                    self.root.display()
+                ),
+            )
+            .hint("leave --root away to change this host"));
+        }
+        match step {
+            Step::SetNumVfs { pf, count } => self.set_numvfs(step, pf, *count, timeout),
+            Step::SetAutoprobe { pf, on } => self.set_autoprobe(step, pf, *on),
+            Step::LoadDriver { driver } => self.load_driver(driver),
+            Step::SetOverride { vf, driver } => self.set_override(step, vf, driver.as_deref()),
+            Step::Unbind { vf } => self.unbind(step, vf, timeout),
+            Step::Bind { vf, driver } => self.bind(step, vf, driver, timeout),
+            Step::SetVf { vf, attr } => self.set_vf(step, vf, *attr, timeout),
+            Step::SetLink { vf, attr } => self.set_vf_link(step, vf, attr, timeout),
+        }
+    }
+
+    fn device_dir(&self, device: &DeviceId) -> PathBuf {
+        self.root.join("sys").join(device.sysfs_dir())
+    }
+
+    fn vf_dir(&self, vf: &VfRef) -> PathBuf {
+        self.device_dir(&vf.pf).join(format!("virtfn{}", vf.index))
+    }
+
+    fn vf_address(&self, step: &Step, vf: &VfRef) -> Result<String> {
+        sysfs::link_name(&self.vf_dir(vf)).ok_or_else(|| self.refused(step, libc_errno::ENODEV))
+    }
+
+    /// How many VFs exist: by their links, since the count itself is what the driver was asked for.
+    fn count_vfs(&self, pf: &DeviceId) -> Option<u32> {
+        let dir = self.device_dir(pf);
+        if pf.pci().is_none() {
+            return sysfs::number(&dir.join("sriov_numvfs"));
+        }
+        let vfs = sysfs::names(&dir).iter().filter(|name| name.starts_with("virtfn")).count();
+        u32::try_from(vfs).ok()
+    }
+
+    fn set_numvfs(
+        &self,
+        step: &Step,
+        pf: &DeviceId,
+        count: u32,
+        timeout: Duration,
+    ) -> Result<Outcome> {
+        let before = self.count_vfs(pf).unwrap_or(0);
+        if before == count {
+            return Ok(Outcome::AlreadySo);
+        }
+        let path = self.device_dir(pf).join("sriov_numvfs");
+        if before != 0 && count != 0 {
+            self.write_slowly(step, &path, "0", timeout)?;
+        }
+        self.write_slowly(step, &path, &count.to_string(), timeout)?;
+        // Success of the write proves nothing: bnxt drops the request while its link is down, and
+        // any driver may create fewer (iov.c logs it and goes on).
+        let made = self.count_vfs(pf).unwrap_or(0);
+        if made == count {
+            return Ok(Outcome::Changed);
+        }
+        let name = self.name_of(pf);
+        Err(Error::new(
+            Kind::Unsupported,
+            format!("{name}: its driver accepted {count} VFs but made {made}"),
+        )
+        .device(name)
+        .hint(format!("read the driver's reason: dmesg | grep {pf}")))
+    }
+
+    /// A write that the kernel may hold for ever, with what it logs about it when it fails.
+    fn write_slowly(&self, step: &Step, path: &Path, value: &str, timeout: Duration) -> Result<()> {
+        let log = KernelLog::listen();
+        let device = step.vf().map_or_else(
+            || {
+                path.parent()
+                    .and_then(Path::file_name)
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned()
+            },
+            |vf| vf.pf.name().to_owned(),
+        );
+        write::within(path, value, timeout).map_err(|failed| {
+            let heard = log.lines_about(&device).into_iter().map(|line| format!("kernel: {line}"));
+            match failed {
+                Failed::Refused(errno) => self.refused(step, errno).details(heard),
+                Failed::Stuck { pid } => stuck(step, pid, timeout).details(heard),
+            }
+        })
+    }
+
+    fn set_autoprobe(&self, step: &Step, pf: &DeviceId, on: bool) -> Result<Outcome> {
+        let path = self.device_dir(pf).join("sriov_drivers_autoprobe");
+        if sysfs::switch(&path) == Some(on) {
+            return Ok(Outcome::AlreadySo);
+        }
+        sysfs::write(&path, if on { "1" } else { "0" })
+            .map_err(|errno| self.refused(step, errno))
+            .map(|()| Outcome::Changed)
+    }
+
+    fn load_driver(&self, driver: &str) -> Result<Outcome> {
+        let drivers = self.root.join("sys/bus/pci/drivers");
+        if drivers.join(driver).exists() {
+            return Ok(Outcome::AlreadySo);
+        }
+        let unknown = |why: String| {
+            let error = Error::new(Kind::NotFound, format!("there is no driver {driver}: {why}"));
+            // The commonest slip: modules treat - and _ alike, drivers do not.
+            let slip = sysfs::names(&drivers)
+                .into_iter()
+                .find(|name| name.replace('-', "_") == driver.replace('-', "_"));
+            match slip {
+                Some(right) => error.hint(format!("the driver is spelled {right}")),
+                None => error.hint("see what the kernel has: modprobe -c | grep NAME"),
+            }
+        };
+        let output = std::process::Command::new("modprobe")
+            .args(["--", driver])
+            .output()
+            .map_err(|error| Error::io("running modprobe", &error))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(unknown(said.trim().trim_start_matches("modprobe: ").to_owned()));
+        }
+        if drivers.join(driver).exists() {
+            Ok(Outcome::Changed)
+        } else {
+            Err(unknown(format!("the module was loaded, but brings no PCI driver {driver}")))
+        }
+    }
+
+    fn set_override(&self, step: &Step, vf: &VfRef, driver: Option<&str>) -> Result<Outcome> {
+        let path = self.vf_dir(vf).join("driver_override");
+        let present = sysfs::text(&path).filter(|text| text != "(null)");
+        if present.as_deref() == driver {
+            return Ok(Outcome::AlreadySo);
+        }
+        // An empty line clears it (drivers/base/driver.c, `driver_set_override`).
+        sysfs::write(&path, &format!("{}\n", driver.unwrap_or_default()))
+            .map_err(|errno| self.refused(step, errno))
+            .map(|()| Outcome::Changed)
+    }
+
+    fn unbind(&self, step: &Step, vf: &VfRef, timeout: Duration) -> Result<Outcome> {
+        let driver = self.vf_dir(vf).join("driver");
+        if !driver.exists() {
+            return Ok(Outcome::AlreadySo);
+        }
+        let address = self.vf_address(step, vf)?;
+        self.write_slowly(step, &driver.join("unbind"), &address, timeout)
+            .map(|()| Outcome::Changed)
+    }
+
+    fn bind(&self, step: &Step, vf: &VfRef, driver: &str, timeout: Duration) -> Result<Outcome> {
+        let link = self.vf_dir(vf).join("driver");
+        if sysfs::link_name(&link).as_deref() == Some(driver) {
+            return Ok(Outcome::AlreadySo);
+        }
+        let address = self.vf_address(step, vf)?;
+        let path = self.root.join("sys/bus/pci/drivers").join(driver).join("bind");
+        self.write_slowly(step, &path, &address, timeout)?;
+        match sysfs::link_name(&link).as_deref() {
+            Some(bound) if bound == driver => Ok(Outcome::Changed),
+            _ => Err(self.refused(step, libc_errno::ENODEV)),
+        }
+    }
+
+    fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
+        let ifindex = uplink_ifindex(&self.device_dir(&vf.pf))
+            .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
+        let mut netlink = Netlink::route()?;
+        self.patiently(step, timeout, || netlink.set_link(ifindex, vec![vf::set(vf.index, attr)]))
+    }
+
+    fn set_vf_link(
+        &self,
+        step: &Step,
+        vf: &VfRef,
+        attr: &LinkAttr,
+        timeout: Duration,
+    ) -> Result<Outcome> {
+        let ifindex = uplink_ifindex(&self.vf_dir(vf))
+            .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
+        let mut netlink = Netlink::route()?;
+        let attribute = || match attr {
+            LinkAttr::Mac(mac) => LinkAttribute::Address(mac.0.to_vec()),
+            LinkAttr::Mtu(mtu) => LinkAttribute::Mtu(*mtu),
+            LinkAttr::Name(name) => LinkAttribute::IfName(name.clone()),
+        };
+        self.patiently(step, timeout, || netlink.set_link(ifindex, vec![attribute()]))
+    }
+
+    /// Repeats a change while the driver says that the VF is resetting (i40e: EAGAIN, ice: EBUSY).
+    fn patiently(
+        &self,
+        step: &Step,
+        timeout: Duration,
+        mut change: impl FnMut() -> std::result::Result<(), Refused>,
+    ) -> Result<Outcome> {
+        let end = Instant::now() + timeout.min(Duration::from_secs(10));
+        loop {
+            match change() {
+                Ok(()) => return Ok(Outcome::Changed),
+                Err(Refused { errno: libc_errno::EAGAIN | libc_errno::EBUSY, .. })
+                    if Instant::now() < end =>
+                {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(Refused { errno, text }) => {
+                    let said = text.map(|text| format!("the kernel says: {text}"));
+                    return Err(self.refused(step, errno).details(said));
+                }
+            }
+        }
+    }
+
+    fn refused(&self, step: &Step, errno: i32) -> Error {
+        let pf = match step {
+            Step::SetNumVfs { pf, .. } | Step::SetAutoprobe { pf, .. } => Some(pf),
+            other => other.vf().map(|vf| &vf.pf),
+        };
+        let driver = pf.and_then(|pf| sysfs::link_name(&self.device_dir(pf).join("driver")));
+        let name = pf.map_or_else(String::new, |pf| self.name_of(pf));
+        explain::step(step, errno, &name, driver.as_deref())
+    }
+
+    fn name_of(&self, pf: &DeviceId) -> String {
+        uplink(&self.device_dir(pf)).unwrap_or_else(|| pf.to_string())
+    }
+}
+
+/// The interface of a device that is no representor.
+fn uplink(dir: &Path) -> Option<String> {
+    let net = dir.join("net");
+    sysfs::names(&net).into_iter().find(|name| {
+        !sysfs::text(&net.join(name).join("phys_port_name"))
+            .is_some_and(|port| is_representor(&port))
+    })
+}
+
+fn uplink_ifindex(dir: &Path) -> Option<u32> {
+    sysfs::number(&dir.join("net").join(uplink(dir)?).join("ifindex"))
+}
+
+fn stuck(step: &Step, pid: i32, timeout: Duration) -> Error {
+    Error::new(
+        Kind::TimedOut,
+        format!("could not {step} within {} s: the kernel still works on it", timeout.as_secs_f32()),
+    )
+    .detail(format!(
+        "process {pid} waits in the kernel; it ends, and the change happens, when whoever holds a VF lets it go"
+    ))
+    .hint("find who holds a VF: sriovctl list-vfs --in-use")
+}

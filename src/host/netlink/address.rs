@@ -1,0 +1,80 @@
+//! Addresses and routes of this namespace, as far as they tell that an interface is in use.
+
+use netlink_packet_core::Parseable;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::Netlink;
+use crate::error::Result;
+
+impl Netlink {
+    /// Addresses by ifindex, `10.0.0.1/24`; link-local IPv6 comes with "up" and says nothing.
+    pub fn addresses(&mut self) -> Result<Vec<(u32, String)>> {
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump(&request, |_, payload| {
+            let message = AddressMessage::parse(payload).ok()?;
+            let is_v6 = message.header.family == AddressFamily::Inet6;
+            if is_v6 && message.header.scope == AddressScope::Link {
+                return None;
+            }
+            // On a point-to-point interface IFA_ADDRESS is the peer's, IFA_LOCAL ours.
+            let mut address = None;
+            for attribute in message.attributes {
+                match attribute {
+                    AddressAttribute::Local(local) => address = Some(local),
+                    AddressAttribute::Address(peer) => address = address.or(Some(peer)),
+                    _ => {}
+                }
+            }
+            let text = format!("{}/{}", address?, message.header.prefix_len);
+            Some((message.header.index, text))
+        })
+        .map_err(|refused| refused.into_error("listing addresses"))
+    }
+
+    /// Unicast routes of every table by the interface they leave through, `default` or
+    /// `10.0.0.0/8`. Those that the kernel makes for an address are left out: the address is
+    /// named already.
+    pub fn routes(&mut self) -> Result<Vec<(u32, String)>> {
+        let mut found = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header = RouteHeader { address_family: family, ..RouteHeader::default() };
+            let request = RouteNetlinkMessage::GetRoute(request);
+            let routes = self
+                .dump(&request, |_, payload| parse_route(payload))
+                .map_err(|refused| refused.into_error("listing routes"))?;
+            found.extend(routes.into_iter().flatten());
+        }
+        Ok(found)
+    }
+}
+
+fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String)>> {
+    let message = RouteMessage::parse(payload).ok()?;
+    if message.header.kind != RouteType::Unicast || message.header.protocol == RouteProtocol::Kernel
+    {
+        return None;
+    }
+    let mut destination = "default".to_owned();
+    let mut interfaces = Vec::new();
+    for attribute in message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(to)) => {
+                destination = format!("{to}/{}", message.header.destination_prefix_length);
+            }
+            RouteAttribute::Destination(RouteAddress::Inet6(to)) => {
+                destination = format!("{to}/{}", message.header.destination_prefix_length);
+            }
+            RouteAttribute::Oif(ifindex) => interfaces.push(ifindex),
+            RouteAttribute::MultiPath(hops) => {
+                interfaces.extend(hops.iter().map(|hop| hop.interface_index));
+            }
+            _ => {}
+        }
+    }
+    Some(interfaces.into_iter().map(|ifindex| (ifindex, destination.clone())).collect())
+}

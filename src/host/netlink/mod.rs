@@ -1,0 +1,254 @@
+//! Talking to the kernel's networking: one socket, requests, dumps, acknowledgements.
+
+pub mod address;
+pub mod attrs;
+pub mod devlink;
+pub mod link;
+pub mod vf;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_sys::{Socket, SocketAddr};
+use nix::libc::{MSG_PEEK, MSG_TRUNC};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use self::attrs::Attrs;
+use crate::error::{Error, Result};
+use crate::model::link::Link;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+/// Size of the `struct nlmsghdr` that an error repeats of its request.
+const NLMSGHDR: usize = 16;
+
+/// The kernel answers at once, but for whoever holds the RTNL lock: nobody does for this long.
+const ANSWER_WITHIN_SECONDS: i64 = 30;
+/// A dump that changes interrupt is repeated so often; each takes milliseconds.
+const DUMP_TRIES: usize = 16;
+
+/// A refusal of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Error number, positive.
+    pub errno: i32,
+    /// The kernel's own sentence, where it gave one.
+    pub text: Option<String>,
+}
+
+impl Refused {
+    fn io(error: &io::Error) -> Self {
+        Self { errno: error.raw_os_error().unwrap_or(nix::libc::EIO), text: None }
+    }
+
+    /// As an error of doing `what`.
+    pub fn into_error(self, what: impl std::fmt::Display) -> Error {
+        let error = Error::os(what, self.errno);
+        match self.text {
+            Some(text) => error.detail(format!("the kernel says: {text}")),
+            None => error,
+        }
+    }
+}
+
+/// A netlink socket of one protocol, in the namespace where it was opened.
+pub struct Netlink {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Netlink {
+    /// A socket for interfaces, addresses and routes.
+    pub fn route() -> Result<Self> {
+        Self::open(netlink_sys::protocols::NETLINK_ROUTE)
+    }
+
+    /// A socket for generic netlink (devlink).
+    pub fn generic() -> Result<Self> {
+        Self::open(netlink_sys::protocols::NETLINK_GENERIC)
+    }
+
+    fn open(protocol: isize) -> Result<Self> {
+        let open = || -> io::Result<Socket> {
+            let socket = Socket::new(protocol)?;
+            socket.set_ext_ack(true)?;
+            socket.set_cap_ack(true)?;
+            // SAFETY-free borrow: the descriptor lives as long as `socket`.
+            let timeout = TimeVal::seconds(ANSWER_WITHIN_SECONDS);
+            setsockopt(&Borrowed(&socket), sockopt::ReceiveTimeout, &timeout)?;
+            socket.connect(&SocketAddr::new(0, 0))?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|error| Error::io("opening a netlink socket", &error))?;
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(64 * 1024) })
+    }
+
+    /// Interfaces of the socket's namespace, with their VFs; counters only where `stats`.
+    pub fn links(&mut self, stats: bool) -> Result<Vec<Link>> {
+        let mut request = LinkMessage::default();
+        let mut mask = vec![LinkExtentMask::Vf];
+        mask.extend((!stats).then_some(LinkExtentMask::SkipStats));
+        request.attributes.push(LinkAttribute::ExtMask(mask));
+        self.dump(&RouteNetlinkMessage::GetLink(request), |_, payload| link::parse(payload))
+            .map_err(|refused| refused.into_error("listing network interfaces"))
+    }
+
+    /// One interface with its VFs.
+    pub fn link(&mut self, ifindex: u32) -> std::result::Result<Link, Refused> {
+        let mut request = LinkMessage::default();
+        request.header.index = ifindex;
+        let mask = vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats];
+        request.attributes.push(LinkAttribute::ExtMask(mask));
+        let mut found = None;
+        self.exchange(RouteNetlinkMessage::GetLink(request), NLM_F_ACK, &mut |_, payload| {
+            found = link::parse(payload).or(found.take());
+        })?;
+        found.ok_or(Refused { errno: nix::libc::ENODEV, text: None })
+    }
+
+    /// Changes an interface; the attributes are applied in the kernel's own order.
+    pub fn set_link(
+        &mut self,
+        ifindex: u32,
+        attributes: Vec<LinkAttribute>,
+    ) -> std::result::Result<(), Refused> {
+        let mut request = LinkMessage::default();
+        request.header.index = ifindex;
+        request.attributes = attributes;
+        self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
+    }
+
+    /// Everything that a dump request yields, whole: one that a change interrupted is repeated.
+    pub fn dump<M, T>(
+        &mut self,
+        request: &M,
+        mut parse: impl FnMut(u16, &[u8]) -> Option<T>,
+    ) -> std::result::Result<Vec<T>, Refused>
+    where
+        M: NetlinkSerializable + Clone,
+    {
+        for _ in 0..DUMP_TRIES {
+            let mut found = Vec::new();
+            let interrupted =
+                self.exchange(request.clone(), NLM_F_DUMP, &mut |kind, payload| {
+                    found.extend(parse(kind, payload));
+                })?;
+            if !interrupted {
+                return Ok(found);
+            }
+        }
+        Err(Refused {
+            errno: nix::libc::EAGAIN,
+            text: Some("the list changed while it was read, again and again".to_owned()),
+        })
+    }
+
+    /// Sends a request and hands over each answer until the acknowledgement, the end of the dump,
+    /// or an error. Returns whether the answers are marked as interrupted.
+    pub fn exchange<M>(
+        &mut self,
+        request: M,
+        flags: u16,
+        each: &mut dyn FnMut(u16, &[u8]),
+    ) -> std::result::Result<bool, Refused>
+    where
+        M: NetlinkSerializable,
+    {
+        self.sequence += 1;
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        header.sequence_number = self.sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map_err(|error| Refused::io(&error))?;
+
+        let mut interrupted = false;
+        loop {
+            self.receive()?;
+            let mut rest = self.buffer.as_slice();
+            while let Ok(answer) = NetlinkBuffer::new_checked(rest) {
+                let length = answer.length() as usize;
+                rest = rest.get(attrs::align(length)..).unwrap_or_default();
+                if answer.sequence_number() != self.sequence {
+                    continue; // left over from a request that ended in an error
+                }
+                interrupted |= answer.flags() & NLM_F_DUMP_INTR != 0;
+                let payload = answer.payload();
+                match answer.message_type() {
+                    NLMSG_ERROR | NLMSG_DONE => {
+                        return match refusal(payload, answer.flags()) {
+                            Some(refused) => Err(refused),
+                            None => Ok(interrupted),
+                        };
+                    }
+                    kind => each(kind, payload),
+                }
+            }
+        }
+    }
+
+    /// Fills the buffer with one datagram, however large: a PF with 512 VFs answers in one of
+    /// 100 KiB.
+    fn receive(&mut self) -> std::result::Result<(), Refused> {
+        loop {
+            self.buffer.clear();
+            let peeked = self.socket.recv(&mut self.buffer, MSG_PEEK | MSG_TRUNC);
+            let received = peeked.and_then(|length| {
+                self.buffer.clear();
+                self.buffer.reserve(length);
+                self.socket.recv(&mut self.buffer, 0)
+            });
+            match received {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(Refused {
+                        errno: nix::libc::ETIMEDOUT,
+                        text: Some(format!(
+                            "no answer within {ANSWER_WITHIN_SECONDS} s: another change holds the lock of all interfaces"
+                        )),
+                    });
+                }
+                Err(error) => return Err(Refused::io(&error)),
+            }
+        }
+    }
+}
+
+/// `netlink_sys::Socket` knows only the raw descriptor.
+struct Borrowed<'a>(&'a Socket);
+
+impl AsFd for Borrowed<'_> {
+    #[allow(unsafe_code)]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the socket is open, and borrowed for as long as the descriptor is.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+    }
+}
+
+/// The refusal that an error or the end of a dump carries; `None`: it is an acknowledgement.
+fn refusal(payload: &[u8], flags: u16) -> Option<Refused> {
+    let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
+    if code == 0 {
+        return None;
+    }
+    let text = (flags & NLM_F_ACK_TLVS != 0)
+        .then(|| payload.get(4 + NLMSGHDR..))
+        .flatten()
+        .and_then(|tlvs| Attrs::new(tlvs).find(NLMSGERR_ATTR_MSG))
+        .map(attrs::Attr::text);
+    Some(Refused { errno: code.abs(), text })
+}

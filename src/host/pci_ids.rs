@@ -1,0 +1,96 @@
+//! Names of devices from the host's own PCI id list, scanned for just the ids that are wanted.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::model::ids::PciId;
+
+/// Where distributions keep the list.
+const PLACES: [&str; 3] =
+    ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "usr/share/pci.ids"];
+
+/// Names of some devices.
+#[derive(Debug, Default)]
+pub struct PciIds {
+    names: HashMap<PciId, String>,
+}
+
+impl PciIds {
+    /// Finds the names of `wanted`; none where the host has no list.
+    pub fn load(root: &Path, wanted: &[PciId]) -> Self {
+        if wanted.is_empty() {
+            return Self::default();
+        }
+        PLACES
+            .iter()
+            .find_map(|place| std::fs::read(root.join(place)).ok())
+            .map(|list| Self::parse(&list, wanted))
+            .unwrap_or_default()
+    }
+
+    /// Reads the list's text: `VVVV  Vendor`, below it `<tab>DDDD  Device`, below that subsystems.
+    pub fn parse(list: &[u8], wanted: &[PciId]) -> Self {
+        let mut names = HashMap::new();
+        let mut vendor: Option<(u16, &[u8])> = None;
+        for line in list.split(|byte| *byte == b'\n') {
+            match line {
+                [b'#', ..] | [] | [b'\t', b'\t', ..] => {}
+                // Device classes follow the devices.
+                [b'C', b' ', ..] => break,
+                [b'\t', device @ ..] => {
+                    let Some((number, vendor_name)) = vendor else { continue };
+                    let Some((device, name)) = entry(device) else { continue };
+                    let id = PciId { vendor: number, device };
+                    if wanted.contains(&id) {
+                        let text = [vendor_name, b" ", name].concat();
+                        names.insert(id, String::from_utf8_lossy(&text).into_owned());
+                    }
+                }
+                line => {
+                    vendor = entry(line)
+                        .filter(|(number, _)| wanted.iter().any(|id| id.vendor == *number));
+                }
+            }
+        }
+        Self { names }
+    }
+
+    /// Vendor and device name, e.g. `Intel Corporation 82576 Gigabit Network Connection`.
+    pub fn model(&self, id: PciId) -> Option<String> {
+        self.names.get(&id).cloned()
+    }
+}
+
+/// `8086  Intel Corporation` as number and name.
+fn entry(line: &[u8]) -> Option<(u16, &[u8])> {
+    let (number, name) = line.split_at_checked(4)?;
+    let number = u16::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()?;
+    Some((number, name.trim_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &[u8] = b"# comment\n8086  Intel Corporation\n\t10c9  82576 Gigabit\n\t\t8086 a01c  Subsystem\n\t10ca  82576 VF\n15b3  Mellanox\n\t1017  MT27800\n\tzzzz  rubbish\nC 02  Network\n\t10c9  not a device\n";
+
+    #[test]
+    fn only_the_wanted_are_found_each_under_its_vendor() {
+        let id = |vendor, device| PciId { vendor, device };
+        let ids = PciIds::parse(LIST, &[id(0x8086, 0x10c9), id(0x8086, 0x1017)]);
+        assert_eq!(
+            ids.model(id(0x8086, 0x10c9)).as_deref(),
+            Some("Intel Corporation 82576 Gigabit")
+        );
+        assert_eq!(ids.model(id(0x8086, 0x10ca)), None, "not wanted");
+        assert_eq!(ids.model(id(0x8086, 0x1017)), None, "another vendor's");
+    }
+
+    #[test]
+    fn a_list_of_rubbish_names_nothing() {
+        let id = PciId { vendor: 1, device: 2 };
+        for list in [&b""[..], b"\t0002  x", b"0001", b"\xff\xff\n\t\xff", b"0001  a\n\t000"] {
+            assert_eq!(PciIds::parse(list, &[id]).model(id), None);
+        }
+    }
+}
