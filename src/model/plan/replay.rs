@@ -191,8 +191,8 @@ pub fn macs_without_netdev(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
 
 /// Steps for the VFs' interfaces, and their administrative MACs.
 ///
-/// An untrusted VF may not change its own MAC once its PF has set it (igb), so the interface comes
-/// first. The PF's write is repeated whenever the interface's MAC was changed, since igb then
+/// An untrusted VF may not change its own MAC once its PF has set it (igb), so the PF's is taken
+/// away and the interface comes first. The PF's write is repeated whenever the interface's MAC was changed, since igb then
 /// lists that one as if the host had set it.
 pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -203,14 +203,36 @@ pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
         let has_admin = vf.settings.as_ref().and_then(|settings| settings.mac);
 
         let mac = want.mac.filter(|mac| link.mac != Some(*mac));
+        let set_admin = |mac| Step::SetVf { vf: reference.clone(), attr: VfAttr::Mac(mac) };
+        if mac.is_some() && has_admin.is_some_and(|admin| !admin.is_zero()) {
+            steps.push(set_admin(MacAddr::ZERO));
+        }
         steps.extend(mac.map(|mac| set_link(LinkAttr::Mac(mac))));
         if let Some(admin) = admin.filter(|admin| mac.is_some() || has_admin != Some(*admin)) {
-            steps.push(Step::SetVf { vf: reference.clone(), attr: VfAttr::Mac(admin) });
+            steps.push(set_admin(admin));
         }
         let mtu = want.mtu.filter(|mtu| link.mtu != Some(*mtu));
         steps.extend(mtu.map(|mtu| set_link(LinkAttr::Mtu(mtu))));
-        let name = want.name.clone().filter(|name| link.name != *name);
-        steps.extend(name.map(|name| set_link(LinkAttr::Name(name))));
     }
+    steps.extend(renames(now, wanted));
     steps
+}
+
+/// Renames. New VFs may have each other's former names: whoever holds a name that another one
+/// wants steps aside first, under a name that nothing else can have.
+fn renames(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
+    let todo: Vec<(&Link, &String, VfRef)> = pairs(now, wanted)
+        .filter_map(|(vf, want, reference)| {
+            let link = vf.netdev().filter(|link| link.netns.is_none())?;
+            let name = want.name.as_ref().filter(|name| **name != link.name)?;
+            Some((link, name, reference))
+        })
+        .collect();
+    let rename =
+        |vf: &VfRef, name: String| Step::SetLink { vf: vf.clone(), attr: LinkAttr::Name(name) };
+    let is_wanted = |name: &String| todo.iter().any(|(_, wanted, _)| *wanted == name);
+    let aside = todo.iter().filter(|(link, _, _)| is_wanted(&link.name));
+    let aside = aside.map(|(link, _, vf)| rename(vf, format!("sriov{}", link.ifindex)));
+    let final_names = todo.iter().map(|(_, name, vf)| rename(vf, (*name).clone()));
+    aside.chain(final_names).collect()
 }
