@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all a newcomer needs: each sets up what it uses.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+TARGET := x86_64-unknown-linux-gnu
+RELEASE := target/$(TARGET)/release/sriovctl
+
+.PHONY: help demo test unit vm lint docs bench build install clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: ## Show the tool at work on a real kernel with two SR-IOV cards
+	@tests/vm/setup
+	@echo '==> building sriovctl' >&2
+	@$(CARGO) build --quiet
+	@tests/vm/lab --pfs 2 --env COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 100)} -- \
+		tests/vm/demo target/$(TARGET)/debug/sriovctl
+
+test: ## Run every check, in the lab too
+	@tests/run
+
+unit: ## Run the checks that need neither root nor the lab
+	@$(CARGO) test --quiet --lib --test faults --test cli --test docs
+
+vm: ## Run the checks on the lab's kernel only
+	@tests/vm/setup
+	@$(CARGO) test --quiet --test vm
+
+lint: ## Formatting, clippy with warnings denied, shellcheck
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --quiet --all-targets -- -D warnings
+	@shellcheck -x tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run
+
+docs: ## Generate completions and man pages from the command line's definition
+	@$(CARGO) run --quiet --example docs
+
+bench: build ## Time the lists on made-up hosts of 1 to 4096 VFs
+	@$(CARGO) bench --quiet --bench list
+
+build: ## Build the static release binary
+	@$(CARGO) build --release --quiet
+	@ls -l $(RELEASE)
+
+install: build ## Install below $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/sbin/sriovctl
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -D -m 644 completions/sriovctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sriovctl
+	install -D -m 644 completions/_sriovctl $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sriovctl
+	install -D -m 644 completions/sriovctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sriovctl.fish
+
+clean: ## Remove what was built (the lab's cache stays)
+	@$(CARGO) clean

@@ -1,0 +1,164 @@
+//! Completions and man pages from the command line's definition and the JSON schemas, so that none
+//! of them can say anything else.
+
+use std::path::PathBuf;
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+use serde_json::Value;
+use sriovctl::cli::Cli;
+
+const EXIT_CODES: [(&str, &str); 9] = [
+    ("0", "Done, or it was so already."),
+    ("1", "Failed for a reason not listed here."),
+    ("2", "The command line asks for something that cannot be."),
+    ("3", "No such device."),
+    ("4", "Busy or refused; nothing was changed."),
+    ("5", "The kernel, the driver or the device cannot do it."),
+    ("6", "Partly done; what was not is listed."),
+    ("7", "It did not come to an end in time."),
+    ("8", "Not permitted."),
+];
+
+const FILES: [(&str, &str); 4] = [
+    ("/sys/bus/pci/devices", "PFs and VFs."),
+    ("/run/sriovctl/lock", "Locks, one file a PF, while its VFs are changed."),
+    ("/usr/share/misc/pci.ids", "Names of devices; without it their numbers are shown."),
+    ("/run/netns", "Named network namespaces, where VFs are looked for."),
+];
+
+const ENVIRONMENT: [(&str, &str); 2] = [
+    ("NO_COLOR", "When set and not empty, no colours are used."),
+    ("COLUMNS", "Width of tables where the terminal does not tell its own."),
+];
+
+/// Every generated file: its path in the repository, and its text.
+pub fn all() -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for (shell, name) in
+        [(Shell::Bash, "sriovctl.bash"), (Shell::Zsh, "_sriovctl"), (Shell::Fish, "sriovctl.fish")]
+    {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "sriovctl", &mut text);
+        files.push((PathBuf::from("completions").join(name), text));
+    }
+    let mut root = Cli::command();
+    root.build();
+    files.push((PathBuf::from("man/sriovctl.8"), main_page(&root)));
+    for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
+        let page = PathBuf::from(format!("man/sriovctl-{}.8", command.get_name()));
+        files.push((page, command_page(&root, command)));
+    }
+    files
+}
+
+fn man(command: Command) -> Man {
+    let version = env!("CARGO_PKG_VERSION");
+    Man::new(command)
+        .section("8")
+        .manual("System administration")
+        .source(format!("sriovctl {version}"))
+        .date("2026-11-24")
+}
+
+fn main_page(root: &Command) -> Vec<u8> {
+    let mut page = render(&man(root.clone()), root);
+    list(&mut page, "EXIT STATUS", &EXIT_CODES);
+    list(&mut page, "FILES", &FILES);
+    list(&mut page, "ENVIRONMENT", &ENVIRONMENT);
+    let error = include_str!("../../schemas/error.schema.json");
+    keys(&mut page, "JSON ERRORS", "With --json an error is an object on standard output:", error);
+    page
+}
+
+fn command_page(root: &Command, command: &Command) -> Vec<u8> {
+    let name = format!("sriovctl-{}", command.get_name());
+    let title = name.clone().leak();
+    let renamed = command.clone().name(&*title).bin_name(format!("sriovctl {}", command.get_name()));
+    let mut page = render(&man(renamed), command);
+    let schema = match command.get_name() {
+        "list-pfs" => Some(include_str!("../../schemas/list-pfs.schema.json")),
+        "list-vfs" => Some(include_str!("../../schemas/list-vfs.schema.json")),
+        "set-numvfs" => Some(include_str!("../../schemas/set-numvfs.schema.json")),
+        _ => None,
+    };
+    if let Some(schema) = schema {
+        let about = "Every key is always present; null means unknown. New keys may be added; \
+                     schema_version rises when one changes its meaning or goes.";
+        keys(&mut page, "JSON", about, schema);
+    }
+    section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes", root);
+    page
+}
+
+/// The sections that clap_mangen makes, without its version section.
+fn render(man: &Man, command: &Command) -> Vec<u8> {
+    let mut page = Vec::new();
+    let write = |result: std::io::Result<()>| result.expect("writing to memory");
+    write(man.render_title(&mut page));
+    write(man.render_name_section(&mut page));
+    write(man.render_synopsis_section(&mut page));
+    write(man.render_description_section(&mut page));
+    write(man.render_options_section(&mut page));
+    if command.has_subcommands() {
+        write(man.render_subcommands_section(&mut page));
+    }
+    if command.get_after_long_help().is_some() || command.get_after_help().is_some() {
+        write(man.render_extra_section(&mut page));
+    }
+    page
+}
+
+fn list(page: &mut Vec<u8>, title: &str, entries: &[(&str, &str)]) {
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    for (term, text) in entries {
+        roff.control("TP", ["10"]);
+        roff.text([bold(*term)]);
+        roff.text([roman(*text)]);
+    }
+    roff.to_writer(page).expect("writing to memory");
+}
+
+fn section(page: &mut Vec<u8>, title: &str, text: &str, _: &Command) {
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    roff.text([roman(text)]);
+    roff.to_writer(page).expect("writing to memory");
+}
+
+/// A section that lists the keys of a schema with their descriptions.
+fn keys(page: &mut Vec<u8>, title: &str, about: &str, schema: &str) {
+    let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    roff.text([roman(about)]);
+    walk(&mut roff, "", &schema, &schema);
+    roff.to_writer(page).expect("writing to memory");
+}
+
+fn walk(roff: &mut Roff, prefix: &str, schema: &Value, root: &Value) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (key, value) in properties {
+        let value = resolve(value, root);
+        let name = format!("{prefix}{key}");
+        roff.control("TP", []);
+        roff.text([bold(name.as_str())]);
+        roff.text([roman(value["description"].as_str().unwrap_or(""))]);
+        let items = resolve(&value["items"], root);
+        walk(roff, &format!("{name}[]."), items, root);
+        walk(roff, &format!("{name}."), value, root);
+        for choice in value["anyOf"].as_array().into_iter().flatten() {
+            walk(roff, &format!("{name}."), resolve(choice, root), root);
+        }
+    }
+}
+
+fn resolve<'a>(value: &'a Value, root: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(path) => root.pointer(path.trim_start_matches('#')).unwrap_or(value),
+        None => value,
+    }
+}

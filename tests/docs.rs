@@ -1,0 +1,95 @@
+//! What is written about the tool agrees with the tool.
+
+#[path = "../examples/docs/generate.rs"]
+mod generate;
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use sriovctl::cli::Cli;
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn completions_and_man_pages_are_the_generated_ones() {
+    for (path, text) in generate::all() {
+        let checked_in = read(&path);
+        assert!(
+            checked_in.as_bytes() == text,
+            "{} is not what `make docs` writes: run it and commit the result",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn readme_and_changelog_know_every_subcommand() {
+    let (readme, changelog) = (read("README.md"), read("CHANGELOG.md"));
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        assert!(readme.contains(&format!("sriovctl {name}")), "README.md lacks {name}");
+        assert!(changelog.contains(name), "CHANGELOG.md lacks {name}");
+    }
+}
+
+#[test]
+fn every_sriovctl_command_of_the_readme_is_one_that_parses() {
+    use clap::Parser;
+    let readme = read("README.md");
+    let commands: Vec<&str> = readme
+        .lines()
+        .map(|line| line.trim_start_matches("$ ").trim())
+        .filter(|line| line.starts_with("sriovctl "))
+        .collect();
+    assert!(commands.len() >= 10, "the README shows too few commands: {commands:?}");
+    for line in commands {
+        let words = line.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
+        let words: Vec<&str> = words.take_while(|word| !["|", "#", ">"].contains(word)).collect();
+        if let Err(error) = Cli::try_parse_from(&words) {
+            let is_help = matches!(
+                error.kind(),
+                clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
+            );
+            assert!(is_help, "{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn each_room_touches_only_what_it_may() {
+    let forbidden: [(&str, &[&str]); 4] = [
+        ("src/model", &["std::fs", "std::env", "std::process", "std::net", "println!", "crate::host"]),
+        ("src/host", &["clap", "println!", "comfy_table", "crate::commands"]),
+        ("src/engine", &["std::fs", "println!", "/sys/", "crate::host", "crate::commands"]),
+        ("src/commands", &["crate::host", "std::fs", "println!", "netlink"]),
+    ];
+    for (room, words) in forbidden {
+        let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(room));
+        assert!(!files.is_empty(), "{room} is empty");
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap();
+                if let Some(word) = words.iter().find(|word| code.contains(**word)) {
+                    panic!("{}:{} uses {word}", file.display(), number + 1);
+                }
+            }
+        }
+    }
+}
+
+fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}

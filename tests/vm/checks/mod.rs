@@ -1,0 +1,65 @@
+//! The checks by scenario: few boots, many checks each.
+
+mod lists;
+mod netdevsim;
+mod numvfs;
+mod refusals;
+
+use crate::Scenario;
+use crate::guest::Check;
+
+/// A list of checks named after their functions.
+macro_rules! checks {
+    ($($module:ident :: $check:ident),* $(,)?) => {
+        &[$(Check { name: concat!(stringify!($module), "::", stringify!($check)), run: $module::$check }),*]
+    };
+}
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "two PFs and an NVMe",
+        lab_options: &["--pfs", "2", "--nvme"],
+        checks: checks![
+            lists::agree_with_ip_lspci_and_sysfs,
+            lists::a_vf_in_a_named_namespace_is_found,
+            lists::a_vf_in_a_processs_namespace_is_found,
+            lists::a_pf_in_another_namespace_is_found,
+            lists::nvme_is_listed_only_when_asked_for,
+            lists::selectors_name_what_they_say,
+            lists::need_no_rights,
+            lists::a_closed_pipe_is_no_error,
+            numvfs::from_none_to_four,
+            numvfs::four_configured_vfs_survive_a_resize,
+            numvfs::the_same_number_writes_nothing,
+            numvfs::vfio_at_creation,
+            numvfs::without_autoprobe,
+            numvfs::a_vf_on_vfio_stays_on_vfio,
+            numvfs::dry_run_changes_nothing_and_its_shell_works,
+            numvfs::of_a_storage_device,
+            refusals::more_than_possible,
+            refusals::vfs_in_use_are_named,
+            refusals::a_held_vfio_group_names_the_process,
+            refusals::a_stalled_write_ends_in_time,
+            refusals::a_second_changer_waits_and_names_the_first,
+            refusals::an_unknown_driver_leaves_everything,
+            refusals::without_rights,
+        ],
+    },
+    Scenario {
+        name: "a two-port card without IOMMU",
+        lab_options: &["--pfs", "0", "--dual-port", "--no-iommu"],
+        checks: checks![
+            lists::interleaved_vfs_belong_to_their_ports,
+            refusals::vfio_without_iommu_restores_the_former_vfs,
+        ],
+    },
+    Scenario {
+        name: "netdevsim",
+        lab_options: &["--pfs", "0"],
+        checks: checks![
+            netdevsim::lists_512_vfs_with_every_setting,
+            netdevsim::lists_256_vfs_with_counters,
+            netdevsim::set_numvfs_works_without_pci,
+        ],
+    },
+];

@@ -1,0 +1,91 @@
+//! Checks on a real kernel with real VFs: boots the lab a few times, each time runs many checks in
+//! it, and prints a line for each.
+//!
+//! The same program runs on both sides: on the machine under test it boots guests, inside of one
+//! (`--in-guest SCENARIO`) it runs that scenario's checks. Arguments select checks by part of
+//! their name: `cargo test --test vm -- numvfs`.
+
+mod checks;
+mod guest;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::guest::Check;
+
+/// One boot: the lab's options and the checks that run in it.
+pub struct Scenario {
+    pub name: &'static str,
+    pub lab_options: &'static [&'static str],
+    pub checks: &'static [Check],
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name, filters @ ..] = args.as_slice()
+        && flag == "--in-guest"
+    {
+        let scenario = checks::SCENARIOS.iter().find(|scenario| scenario.name == *name);
+        return guest::run(scenario.expect("a scenario of that name").checks, filters);
+    }
+    // What `cargo test` passes on for the built-in harness (--nocapture, ...) says nothing here.
+    let filters: Vec<String> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
+    run_all(&filters)
+}
+
+fn run_all(filters: &[String]) -> ExitCode {
+    let (mut passed, mut failed) = (0, 0);
+    for scenario in checks::SCENARIOS {
+        let wanted: Vec<&Check> =
+            scenario.checks.iter().filter(|check| guest::is_wanted(check, filters)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        println!("\nbooting the lab: {} ({} checks)", scenario.name, wanted.len());
+        let (ok, bad) = boot(scenario, filters);
+        passed += ok;
+        failed += bad;
+        // A guest that died takes its remaining checks with it: they did not pass.
+        let missing = wanted.len() - (ok + bad).min(wanted.len());
+        if missing > 0 {
+            println!("FAILED {}: {missing} checks did not report", scenario.name);
+            failed += missing;
+        }
+    }
+    println!("\nvm checks: {passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Boots one guest and passes its lines on; returns how many checks passed and failed in it.
+fn boot(scenario: &Scenario, filters: &[String]) -> (usize, usize) {
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/lab");
+    let mut child = Command::new(lab)
+        .args(scenario.lab_options)
+        .args(["--timeout", "400", "--kernel-log"])
+        .arg(log.path())
+        .arg("--")
+        .arg(std::env::current_exe().expect("this program's path"))
+        .args(["--in-guest", scenario.name])
+        .args(filters)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the lab can be started");
+    let (mut passed, mut failed) = (0, 0);
+    let stdout = BufReader::new(child.stdout.take().expect("its output"));
+    for line in stdout.lines().map_while(Result::ok) {
+        passed += usize::from(line.starts_with("ok "));
+        failed += usize::from(line.starts_with("FAILED "));
+        println!("{line}");
+        std::io::stdout().flush().expect("stdout");
+    }
+    let status = child.wait().expect("its end");
+    if !status.success() && failed == 0 {
+        let log = std::fs::read_to_string(log.path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        println!("the guest ended with {status}; the end of its kernel log:");
+        lines.iter().skip(lines.len().saturating_sub(30)).for_each(|line| println!("  {line}"));
+    }
+    (passed, failed)
+}
