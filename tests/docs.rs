@@ -61,7 +61,10 @@ fn every_sriovctl_command_of_the_readme_is_one_that_parses() {
 #[test]
 fn each_room_touches_only_what_it_may() {
     let forbidden: [(&str, &[&str]); 4] = [
-        ("src/model", &["std::fs", "std::env", "std::process", "std::net", "println!", "crate::host"]),
+        (
+            "src/model",
+            &["std::fs", "std::env", "std::process", "std::net", "println!", "crate::host"],
+        ),
         ("src/host", &["clap", "println!", "comfy_table", "crate::commands"]),
         ("src/engine", &["std::fs", "println!", "/sys/", "crate::host", "crate::commands"]),
         ("src/commands", &["crate::host", "std::fs", "println!", "netlink"]),
@@ -92,4 +95,37 @@ fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
         }
     }
     found
+}
+
+#[test]
+fn schemas_ask_for_every_key_and_explain_each() {
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")).unwrap() {
+        let path = entry.unwrap().path();
+        let schema = serde_json::from_str(&read(&path)).unwrap();
+        jsonschema::meta::validate(&schema).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        check_objects(&schema, &path.display().to_string());
+    }
+}
+
+/// Every object says which keys it has, demands all of them, allows no other and explains each.
+fn check_objects(schema: &serde_json::Value, place: &str) {
+    if let Some(properties) = schema["properties"].as_object() {
+        assert_eq!(schema["additionalProperties"], false, "{place}");
+        let required: Vec<&str> =
+            schema["required"].as_array().unwrap().iter().filter_map(|key| key.as_str()).collect();
+        assert!(properties.keys().eq(required.iter()), "{place}: required is not all keys");
+        for (key, value) in properties {
+            let explained = value["description"].is_string() || value["$ref"].is_string();
+            assert!(explained || value["type"] == "object", "{place}: {key} is not explained");
+        }
+    }
+    match schema {
+        serde_json::Value::Object(members) => {
+            members.iter().for_each(|(key, value)| check_objects(value, &format!("{place}/{key}")));
+        }
+        serde_json::Value::Array(members) => {
+            members.iter().for_each(|value| check_objects(value, place));
+        }
+        _ => {}
+    }
 }

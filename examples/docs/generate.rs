@@ -76,7 +76,8 @@ fn main_page(root: &Command) -> Vec<u8> {
 fn command_page(root: &Command, command: &Command) -> Vec<u8> {
     let name = format!("sriovctl-{}", command.get_name());
     let title = name.clone().leak();
-    let renamed = command.clone().name(&*title).bin_name(format!("sriovctl {}", command.get_name()));
+    let renamed =
+        command.clone().name(&*title).bin_name(format!("sriovctl {}", command.get_name()));
     let mut page = render(&man(renamed), command);
     let schema = match command.get_name() {
         "list-pfs" => Some(include_str!("../../schemas/list-pfs.schema.json")),

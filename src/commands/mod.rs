@@ -1,1 +1,77 @@
 //! DOOR for people: one file a subcommand.
+//!
+//! Standard output is data, everything else goes to standard error.
+
+mod console;
+mod list_pfs;
+mod list_vfs;
+mod say;
+mod set_numvfs;
+mod table;
+mod view;
+
+use std::io::{BufWriter, ErrorKind, Write, stdout};
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::engine::Kernel;
+use crate::error::{Error, Kind, Result};
+
+use self::console::Console;
+
+/// Runs the command line on a host.
+pub fn run<K: Kernel>(cli: &Cli, kernel: &K) -> ExitCode {
+    let console = Console::detect(cli.color);
+    let mut out = BufWriter::new(stdout().lock());
+    let result = dispatch(&cli.command, kernel, &console, &mut out);
+    let result = result.and_then(|later| match out.flush() {
+        Ok(()) => Ok(later),
+        Err(error) => Err(writing(&error)),
+    });
+    match result {
+        Ok(None) => ExitCode::SUCCESS,
+        // The result was printed; this is what it lacks.
+        Ok(Some(error)) => {
+            say::error(&console, &error);
+            ExitCode::from(error.kind().exit_code())
+        }
+        // Whoever read us has seen enough.
+        Err(error) if error.errno() == Some(nix::libc::EPIPE) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&console, &error);
+            if cli.command.wants_json() {
+                // Nobody is left to be told when this fails.
+                let _ = writeln!(out, "{:#}", error.to_json()).and_then(|()| out.flush());
+            }
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn dispatch<K: Kernel>(
+    command: &Command,
+    kernel: &K,
+    console: &Console,
+    out: &mut dyn Write,
+) -> Result<Option<Error>> {
+    match command {
+        Command::ListPfs(args) => list_pfs::run(args, kernel, console, out).map(|()| None),
+        Command::ListVfs(args) => list_vfs::run(args, kernel, console, out).map(|()| None),
+        Command::SetNumvfs(args) => set_numvfs::run(args, kernel, console, out),
+    }
+}
+
+/// The error of writing to standard output.
+fn writing(error: &std::io::Error) -> Error {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Error::new(Kind::Failed, "the reader has gone").with_errno(nix::libc::EPIPE);
+    }
+    Error::io("writing the output", error)
+}
+
+/// Writes one JSON document, indented.
+fn write_json(out: &mut dyn Write, value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::new(Kind::Failed, format!("writing JSON: {error}")))?;
+    writeln!(out, "{text}").map_err(|error| writing(&error))
+}

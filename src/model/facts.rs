@@ -87,7 +87,6 @@ pub struct Holder {
 
 /// How much to read. Everything costs something: only what was asked for is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // independent switches, named at every use
 pub struct Scope {
     /// VF counters.
     pub stats: bool,

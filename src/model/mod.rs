@@ -9,6 +9,7 @@ pub mod ids;
 pub mod inventory;
 pub mod link;
 pub mod plan;
+pub mod record;
 pub mod selector;
 pub mod step;
 pub mod usage;

@@ -36,7 +36,7 @@ fn configure(vf: &mut VfState, index: u16) {
     let mac = MacAddr([2, 0, 0, 0, 7, index as u8]);
     vf.settings.mac = Some(mac);
     vf.settings.vlan = Some(VlanTag { id: VlanId(100 + index), qos: 3, proto: VlanProto::Dot1q });
-    vf.settings.trust = Some(index % 2 == 0);
+    vf.settings.trust = Some(index.is_multiple_of(2));
     vf.settings.spoofchk = Some(index % 2 == 1);
     vf.settings.max_tx_rate = Some(100);
     let netdev = vf.netdev.as_mut().unwrap();

@@ -56,7 +56,10 @@ pub fn agree_with_ip_lspci_and_sysfs() {
         assert_eq!(ip["address"], pf["mac"]);
         assert_eq!(ip["mtu"], pf["mtu"]);
         assert_eq!(ip["ifindex"], pf["netdevs"][0]["ifindex"]);
-        assert_eq!(ip["operstate"].as_str().map(str::to_lowercase).as_deref(), pf["netdevs"][0]["operstate"].as_str());
+        assert_eq!(
+            ip["operstate"].as_str().map(str::to_lowercase).as_deref(),
+            pf["netdevs"][0]["operstate"].as_str()
+        );
         let altnames = ip["altnames"].as_array().cloned().unwrap_or_default();
         assert_eq!(pf["netdevs"][0]["altnames"], Value::from(altnames));
         assert_eq!(pf["driver"], link_name(&format!("{dir}/driver")));
@@ -65,7 +68,10 @@ pub fn agree_with_ip_lspci_and_sysfs() {
         assert_eq!(pf["vfs_in_use"], 0);
         assert_eq!(pf["autoprobe"], true);
         assert_eq!(pf["iommu_group"].to_string(), link_name(&format!("{dir}/iommu_group")));
-        assert_eq!(pf["netdevs"][0]["speed_mbps"].to_string(), sysfs(&format!("/sys/class/net/{name}/speed")));
+        assert_eq!(
+            pf["netdevs"][0]["speed_mbps"].to_string(),
+            sysfs(&format!("/sys/class/net/{name}/speed"))
+        );
         check_lspci(address, &pf["vendor_id"], &pf["device_id"], &pf["model"]);
     }
     let listed = vfs();
@@ -134,7 +140,10 @@ pub fn a_vf_in_a_named_namespace_is_found() {
     assert_eq!(listed[0]["netns"]["host"], true);
     assert_eq!(pfs()[0]["vfs_in_use"], 1);
     let table = sriovctl(&["list-vfs", "eth0"]).exits(0).out;
-    assert!(table.lines().any(|line| line.starts_with("eth0#1") && line.contains("blue")), "{table}");
+    assert!(
+        table.lines().any(|line| line.starts_with("eth0#1") && line.contains("blue")),
+        "{table}"
+    );
 }
 
 pub fn a_vf_in_a_processs_namespace_is_found() {
@@ -215,7 +224,8 @@ pub fn a_closed_pipe_is_no_error() {
 pub fn interleaved_vfs_belong_to_their_ports() {
     ok("for d in /sys/class/net/eth[01]/device; do echo 3 > $d/sriov_numvfs; done");
     let listed = vfs();
-    let function = |vf: &Value| text(&vf["pci_address"]).chars().last().unwrap().to_digit(8).unwrap();
+    let function =
+        |vf: &Value| text(&vf["pci_address"]).chars().last().unwrap().to_digit(8).unwrap();
     for vf in &listed {
         let port = u32::from(vf["pf"] == "eth1");
         assert_eq!(function(vf) % 2, port, "{vf}");

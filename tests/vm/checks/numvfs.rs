@@ -23,7 +23,10 @@ fn state_of_vfs(count: usize) -> Vec<(Value, String)> {
 pub fn from_none_to_four() {
     let done = sriovctl(&["set-numvfs", "eth0", "4", "--json"]).exits(0);
     let json = done.json();
-    assert_eq!((&json["changed"], &json["before"], &json["after"]), (&true.into(), &0.into(), &4.into()));
+    assert_eq!(
+        (&json["changed"], &json["before"], &json["after"]),
+        (&true.into(), &0.into(), &4.into())
+    );
     assert_eq!(ok(NUMVFS), "4");
     // They can be used when it returns: each has its driver and interface.
     assert_eq!(ok("ls -d /sys/class/net/eth0/device/virtfn*/net/eth* | wc -l"), "4");
@@ -55,7 +58,8 @@ pub fn four_configured_vfs_survive_a_resize() {
 
 pub fn the_same_number_writes_nothing() {
     ok("echo 7 > /sys/class/net/eth0/device/sriov_numvfs");
-    let done = sh("strace -f -o /tmp/trace -e trace=openat,write $S set-numvfs eth0 7 --json").exits(0);
+    let done =
+        sh("strace -f -o /tmp/trace -e trace=openat,write $S set-numvfs eth0 7 --json").exits(0);
     assert_eq!(done.json()["changed"], false);
     let opened = ok("grep -E 'O_WRONLY|O_RDWR|O_CREAT' /tmp/trace | grep -v /dev/null || true");
     assert_eq!(opened, "", "opened for writing");
@@ -65,7 +69,9 @@ pub fn the_same_number_writes_nothing() {
 
 pub fn vfio_at_creation() {
     sriovctl(&["set-numvfs", "eth0", "3", "--driver", "vfio-pci"]).exits(0);
-    let drivers = ok("for n in 0 1 2; do basename $(readlink /sys/class/net/eth0/device/virtfn$n/driver); done");
+    let drivers = ok(
+        "for n in 0 1 2; do basename $(readlink /sys/class/net/eth0/device/virtfn$n/driver); done",
+    );
     assert_eq!(drivers, "vfio-pci\nvfio-pci\nvfio-pci");
     assert_eq!(ok("cat /sys/class/net/eth0/device/sriov_drivers_autoprobe"), "1");
     let overrides = ok("cat /sys/class/net/eth0/device/virtfn*/driver_override");
@@ -91,7 +97,10 @@ pub fn a_vf_on_vfio_stays_on_vfio() {
         basename $(readlink -f .) > /sys/bus/pci/drivers/vfio-pci/bind");
     sriovctl(&["set-numvfs", "eth0", "3"]).exits(0);
     let dir = "/sys/class/net/eth0/device/virtfn1";
-    assert_eq!(ok(&format!("basename $(readlink {dir}/driver); cat {dir}/driver_override")), "vfio-pci\nvfio-pci");
+    assert_eq!(
+        ok(&format!("basename $(readlink {dir}/driver); cat {dir}/driver_override")),
+        "vfio-pci\nvfio-pci"
+    );
     assert!(ok("ip link show eth0").contains("02:00:00:00:01:01"));
 }
 
@@ -113,7 +122,8 @@ pub fn dry_run_changes_nothing_and_its_shell_works() {
 }
 
 pub fn of_a_storage_device() {
-    let address = ok("basename $(dirname $(grep -l 0x010802 /sys/bus/pci/devices/*/class | head -1))");
+    let address =
+        ok("basename $(dirname $(grep -l 0x010802 /sys/bus/pci/devices/*/class | head -1))");
     sriovctl(&["set-numvfs", &address, "2"]).exits(0);
     assert_eq!(ok(&format!("cat /sys/bus/pci/devices/{address}/sriov_numvfs")), "2");
     let vfs = sriovctl(&["list-vfs", &address, "-o", "name"]).exits(0).out;

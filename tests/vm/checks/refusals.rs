@@ -27,7 +27,8 @@ pub fn vfs_in_use_are_named() {
         ip addr add 192.0.2.1/24 dev $(v 3)
         ip link set $(v 4) up; ip addr add 192.0.2.9/24 dev $(v 4); ip route add 198.51.100.0/24 dev $(v 4)");
     let before = ok("ip -d link; ls /sys/class/net/eth0/device/");
-    let done = sriovctl(&["set-numvfs", "eth0", "7"]).exits(4).says("5 of the 6 VFs of eth0 are in use");
+    let done =
+        sriovctl(&["set-numvfs", "eth0", "7"]).exits(4).says("5 of the 6 VFs of eth0 are in use");
     for line in [
         "eth0#0: netns blue",
         "eth0#1: master br0",
@@ -83,10 +84,16 @@ pub fn a_second_changer_waits_and_names_the_first() {
 }
 
 pub fn an_unknown_driver_leaves_everything() {
-    ok("modprobe vfio-pci; echo 2 > /sys/class/net/eth0/device/sriov_numvfs; ip link set eth0 vf 1 vlan 9");
+    ok(
+        "modprobe vfio-pci; echo 2 > /sys/class/net/eth0/device/sriov_numvfs; ip link set eth0 vf 1 vlan 9",
+    );
     let before = ok("ip -d link show eth0");
-    sriovctl(&["set-numvfs", "eth0", "4", "--driver", "vfio_pci"]).exits(3).says("spelled vfio-pci");
-    sriovctl(&["set-numvfs", "eth0", "4", "--driver", "no-such"]).exits(3).says("no driver no-such");
+    sriovctl(&["set-numvfs", "eth0", "4", "--driver", "vfio_pci"])
+        .exits(3)
+        .says("spelled vfio-pci");
+    sriovctl(&["set-numvfs", "eth0", "4", "--driver", "no-such"])
+        .exits(3)
+        .says("no driver no-such");
     assert_eq!(ok("ip -d link show eth0"), before);
 }
 

@@ -1,0 +1,131 @@
+//! The terminal: whether somebody is there, colours, questions and progress.
+
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::ColorWhen;
+use crate::engine::Progress;
+use crate::error::{Error, Kind, Result};
+
+/// What standard input, output and error are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Console {
+    stdin: bool,
+    stderr: bool,
+    /// Colours in tables.
+    pub out_color: bool,
+    err_color: bool,
+    /// Columns of the terminal that standard output is; `None`: it is none.
+    pub width: Option<u16>,
+}
+
+impl Console {
+    /// As this process has them.
+    pub fn detect(color: ColorWhen) -> Self {
+        let wanted = |is_terminal: bool| match color {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            // https://no-color.org
+            ColorWhen::Auto => {
+                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        let (out, err) = (stdout().is_terminal(), stderr().is_terminal());
+        let columns = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let of_terminal = || {
+            let size = dialoguer::console::Term::stdout().size_checked();
+            size.map(|(_, columns)| columns).filter(|columns| *columns > 0)
+        };
+        Self {
+            stdin: stdin().is_terminal(),
+            stderr: err,
+            out_color: wanted(out),
+            err_color: wanted(err),
+            width: if out { of_terminal().or_else(columns) } else { columns() },
+        }
+    }
+
+    /// Whether somebody is there to be asked.
+    pub fn can_ask(self) -> bool {
+        self.stdin && self.stderr
+    }
+
+    /// Bold on standard error, where it takes colours.
+    pub fn strong(self, text: &str) -> String {
+        if self.err_color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Asks yes or no; no is the answer to an empty line.
+    pub fn confirm(question: &str) -> Result<bool> {
+        let asked = dialoguer::Confirm::new()
+            .with_prompt(question)
+            .default(false)
+            .interact_on_opt(&dialoguer::console::Term::stderr());
+        match asked {
+            Ok(answer) => Ok(answer.unwrap_or(false)),
+            Err(dialoguer::Error::IO(error)) => {
+                Err(Error::new(Kind::Busy, format!("no answer ({error}); nothing was changed")))
+            }
+        }
+    }
+}
+
+/// A line of progress while something lasts, nothing where standard error is no terminal.
+pub struct Bar {
+    bar: Option<ProgressBar>,
+}
+
+impl Bar {
+    /// A line that is not yet shown.
+    pub fn new(console: &Console) -> Self {
+        let bar = console.stderr.then(|| {
+            let bar = ProgressBar::new(0);
+            // Redrawn by itself, so that it is seen to be alive while the kernel works.
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn stage(&self, what: &str, total: u64) {
+        let Some(bar) = &self.bar else { return };
+        let template = if total == 0 {
+            "{spinner} {msg} ({elapsed})"
+        } else {
+            "{spinner} {msg} {wide_bar} {pos}/{len} ({elapsed})"
+        };
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        bar.set_length(total);
+        bar.set_position(0);
+        bar.set_message(what.to_owned());
+    }
+
+    fn done(&self, count: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(count);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        let line = format!("sriovctl: {text}");
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            // Nobody is left to be told when this fails.
+            None => drop(writeln!(stderr(), "{line}")),
+        }
+    }
+}

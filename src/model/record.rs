@@ -1,0 +1,117 @@
+//! Who has a device, and how it was before: what is written down before the first change, and what
+//! everything is restored from.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{DeviceId, MacAddr, VfIndex};
+use super::link::VfSettings;
+use super::step::VfAttr;
+
+/// The version of the record's shape that this program writes.
+pub const FORMAT: u32 = 1;
+
+/// One attachment. While it is made or undone it is called a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`FORMAT`]; a higher one is another program's.
+    pub format: u32,
+    /// The boot it belongs to: a record of another boot speaks of VFs that are gone.
+    pub boot_id: String,
+    /// When it was made, in seconds since 1970.
+    pub since: u64,
+    /// The device that was moved.
+    pub device: DeviceId,
+    /// Its PF, when it is a VF that has one on this host.
+    pub vf_of: Option<VfOf>,
+    /// For whom.
+    pub owner: Owner,
+    /// The namespace it was given to.
+    pub netns: NetnsId,
+    /// Its name there.
+    pub ifname: String,
+    /// How it was.
+    pub original: Original,
+    /// How it was set up, to tell drift.
+    pub wanted: Wanted,
+}
+
+/// The PF of a VF, by what survives a rename.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VfOf {
+    /// The PF's device.
+    pub pf: DeviceId,
+    /// The VF's number.
+    pub index: VfIndex,
+}
+
+/// For whom a device was attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The network of a CNI call, `manual` for a person's.
+    pub network: String,
+    /// The container, where one is known.
+    pub container: Option<String>,
+}
+
+/// A network namespace: a path may be used again for another, the inode tells.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NetnsId {
+    /// Where it could be opened.
+    pub path: String,
+    /// Device of the namespace file system.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+}
+
+/// A device before it was attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    /// Name of its interface; `None`: it had none (it was on a user-space driver).
+    pub name: Option<String>,
+    /// Alternative names.
+    pub altnames: Vec<String>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// MAC of the interface.
+    pub mac: Option<MacAddr>,
+    /// Whether it was up.
+    pub up: bool,
+    /// Its settings in the PF, the administrative MAC among them.
+    pub settings: Option<VfSettings>,
+    /// Its driver.
+    pub driver: Option<String>,
+    /// Its `driver_override`.
+    pub driver_override: Option<String>,
+}
+
+/// What the attachment set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Settings in the PF.
+    pub settings: Vec<VfAttr>,
+    /// MAC of the interface.
+    pub mac: Option<MacAddr>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Addresses, `10.0.0.1/24`.
+    pub addresses: Vec<String>,
+}
+
+impl Owner {
+    /// A person at a terminal.
+    pub fn manual() -> Self {
+        Self { network: "manual".to_owned(), container: None }
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.container {
+            Some(container) => {
+                write!(f, "{} {}", self.network, container.get(..12).unwrap_or(container))
+            }
+            None => f.write_str(&self.network),
+        }
+    }
+}
