@@ -18,16 +18,10 @@ use support::tree::Tree;
 
 fn main() {
     let real = std::env::args().any(|arg| arg == "--bench");
-    let (sizes, runs): (&[u16], usize) = if real {
-        (&[1, 16, 64, 256, 1024, 4096], 15)
-    } else {
-        (&[1, 16], 1)
-    };
+    let (sizes, runs): (&[u16], usize) =
+        if real { (&[1, 16, 64, 256, 1024, 4096], 15) } else { (&[1, 16], 1) };
     println!("sriovctl list-vfs --json, whole process, {runs} runs");
-    println!(
-        "{:>10} {:>10} {:>10} {:>10}",
-        "VFs", "min ms", "median ms", "us per VF"
-    );
+    println!("{:>10} {:>10} {:>10} {:>10}", "VFs", "min ms", "median ms", "us per VF");
     let mut first = Duration::ZERO;
     for &size in sizes {
         let (min, median) = time(&scale(size), runs);
@@ -52,11 +46,7 @@ fn time(tree: &Tree, runs: usize) -> (Duration, Duration) {
 
 fn list(tree: &Tree) -> Duration {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sriovctl"));
-    command
-        .arg("--root")
-        .arg(tree.root())
-        .args(["list-vfs", "--json"])
-        .stdout(Stdio::null());
+    command.arg("--root").arg(tree.root()).args(["list-vfs", "--json"]).stdout(Stdio::null());
     let start = Instant::now();
     let status = command.status().expect("the binary starts");
     let time = start.elapsed();
@@ -68,14 +58,7 @@ fn line(name: &str, (min, median): (Duration, Duration), first: Duration, vfs: u
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let each = match vfs {
         1 => "-".to_owned(),
-        _ => format!(
-            "{:.1}",
-            min.saturating_sub(first).as_secs_f64() * 1e6 / f64::from(vfs - 1)
-        ),
+        _ => format!("{:.1}", min.saturating_sub(first).as_secs_f64() * 1e6 / f64::from(vfs - 1)),
     };
-    println!(
-        "{name:>10} {:>10.2} {:>10.2} {each:>10}",
-        ms(min),
-        ms(median)
-    );
+    println!("{name:>10} {:>10.2} {:>10.2} {each:>10}", ms(min), ms(median));
 }

@@ -148,12 +148,7 @@ pub const GPU: Model = Model {
 };
 
 /// A NIC whose VFs fill more than one bus, as only ARI allows: function numbers up to 255.
-pub const WIDE: Model = Model {
-    total_vfs: 512,
-    offset: 1,
-    stride: 1,
-    ..ICE
-};
+pub const WIDE: Model = Model { total_vfs: 512, offset: 1, stride: 1, ..ICE };
 
 /// An excerpt of the PCI id list, with the comments, sub-devices and classes that a reader must
 /// step over. 10ca stands under another vendor too, who must not lend his name.

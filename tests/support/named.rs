@@ -62,15 +62,9 @@ pub fn igb_two_pfs() -> Tree {
 /// the `net/` directory of the PF with the uplink; only the port names tell them apart
 /// (Documentation/networking/representors.rst).
 pub fn mlx5_switchdev() -> Tree {
-    let switch = |netdev| Netdev {
-        phys_switch_id: Some("c07fa10003a1420c"),
-        ..netdev
-    };
+    let switch = |netdev| Netdev { phys_switch_id: Some("c07fa10003a1420c"), ..netdev };
     let rep = |name, mac, port| {
-        switch(Netdev {
-            phys_port_name: Some(port),
-            ..Netdev::up(name, mac, 25000)
-        })
+        switch(Netdev { phys_port_name: Some(port), ..Netdev::up(name, mac, 25000) })
     };
     host(&[Pf {
         netdevs: &[
@@ -85,10 +79,7 @@ pub fn mlx5_switchdev() -> Tree {
             rep("ens3f0npf0vf3", "0e:00:00:00:00:03", "pf0vf3"),
         ],
         rdma: Some("rocep3s0f0"),
-        vfs: Vfs {
-            rdma: Some("rocep3s0f0v"),
-            ..Vfs::usual(&MLX5, 4, "ens3f0")
-        },
+        vfs: Vfs { rdma: Some("rocep3s0f0v"), ..Vfs::usual(&MLX5, 4, "ens3f0") },
         ..Pf::new("0000:03:00.0", &MLX5)
     }])
 }
@@ -97,10 +88,8 @@ pub fn mlx5_switchdev() -> Tree {
 /// begin behind all that port 0 could have.
 pub fn mlx5_legacy_dual() -> Tree {
     let second = Model { offset: 9, ..MLX5 };
-    let port = |name, mac, port| Netdev {
-        phys_port_name: Some(port),
-        ..Netdev::up(name, mac, 100_000)
-    };
+    let port =
+        |name, mac, port| Netdev { phys_port_name: Some(port), ..Netdev::up(name, mac, 100_000) };
     host(&[
         Pf {
             netdevs: &[port("ens3f0np0", "0c:42:a1:7f:c0:00", "p0")],
@@ -128,10 +117,7 @@ pub fn ixgbe_63() -> Tree {
 
 /// An X710 with 32 VFs; its interface is up without a carrier.
 pub fn i40e_32() -> Tree {
-    let netdev = Netdev {
-        speed: None,
-        ..Netdev::up("eno1", "3c:fd:fe:00:00:20", 0)
-    };
+    let netdev = Netdev { speed: None, ..Netdev::up("eno1", "3c:fd:fe:00:00:20", 0) };
     let tree = host(&[Pf {
         netdevs: &[netdev],
         vfs: Vfs::usual(&I40E, 32, "eno1"),
@@ -168,10 +154,7 @@ pub fn bnxt_down() -> Tree {
 
 /// An X710 handed to DPDK as a whole by driverctl, with two VFs that vfio-pci made of it.
 pub fn pf_on_vfio() -> Tree {
-    let tree = host(&[Pf {
-        vfs: Vfs::idle(2),
-        ..Pf::new("0000:41:00.0", &I40E)
-    }]);
+    let tree = host(&[Pf { vfs: Vfs::idle(2), ..Pf::new("0000:41:00.0", &I40E) }]);
     for address in ["0000:41:00.0", "0000:41:02.0", "0000:41:02.1"] {
         tree.bind_vfio(address);
     }
@@ -182,10 +165,7 @@ pub fn pf_on_vfio() -> Tree {
 /// An 82576 that no driver has taken, beside one that igb has.
 pub fn pf_without_driver() -> Tree {
     host(&[
-        Pf {
-            driver: None,
-            ..Pf::new("0000:01:00.0", &IGB)
-        },
+        Pf { driver: None, ..Pf::new("0000:01:00.0", &IGB) },
         Pf {
             netdevs: &[Netdev::up("eth0", "52:54:00:aa:00:00", 1000)],
             ..Pf::new("0000:02:00.0", &IGB)
@@ -198,16 +178,10 @@ pub fn connectx3_dual_port() -> Tree {
     host(&[Pf {
         netdevs: &[
             Netdev::up("ens5", "e4:1d:2d:00:00:50", 40000),
-            Netdev {
-                dev_port: 1,
-                ..Netdev::down("ens5d1", "e4:1d:2d:00:00:51")
-            },
+            Netdev { dev_port: 1, ..Netdev::down("ens5d1", "e4:1d:2d:00:00:51") },
         ],
         rdma: Some("mlx4_0"),
-        vfs: Vfs {
-            ports: 2,
-            ..Vfs::usual(&MLX4, 2, "ens5")
-        },
+        vfs: Vfs { ports: 2, ..Vfs::usual(&MLX4, 2, "ens5") },
         ..Pf::new("0000:05:00.0", &MLX4)
     }])
 }
@@ -234,10 +208,7 @@ pub fn other_domain() -> Tree {
 /// An `NVMe` disk with VFs that have no driver, beside a NIC.
 pub fn nvme() -> Tree {
     host(&[
-        Pf {
-            vfs: Vfs::idle(4),
-            ..Pf::new("0000:0a:00.0", &NVME)
-        },
+        Pf { vfs: Vfs::idle(4), ..Pf::new("0000:0a:00.0", &NVME) },
         Pf {
             netdevs: &[Netdev::up("eth0", "52:54:00:aa:00:00", 1000)],
             ..Pf::new("0000:01:00.0", &IGB)
@@ -247,20 +218,13 @@ pub fn nvme() -> Tree {
 
 /// Graphics with VFs, on the root bus, and nothing else with SR-IOV.
 pub fn gpu() -> Tree {
-    host(&[Pf {
-        vfs: Vfs::idle(2),
-        numa: -1,
-        ..Pf::new("0000:00:02.0", &GPU)
-    }])
+    host(&[Pf { vfs: Vfs::idle(2), numa: -1, ..Pf::new("0000:00:02.0", &GPU) }])
 }
 
 /// VFs 0, 2 and 10 of eleven: the others were taken off the bus (`echo 1 > remove`).
 /// `sriov_numvfs` stays at 11, and virtfn10 sorts before virtfn2 as text.
 pub fn holes() -> Tree {
-    let vfs = Vfs {
-        indexes: vec![0, 2, 10],
-        ..Vfs::usual(&IXGBE, 0, "ens2f0")
-    };
+    let vfs = Vfs { indexes: vec![0, 2, 10], ..Vfs::usual(&IXGBE, 0, "ens2f0") };
     host(&[Pf {
         netdevs: &[Netdev::up("ens2f0", "a0:36:9f:00:00:10", 10000)],
         vfs,
@@ -296,16 +260,8 @@ pub fn no_sriov() -> Tree {
     let mut tree = Tree::new();
     let plain = tree.plain("0000:00:1f.6", (0x8086, 0x10d3), 0x02_0000, Some("e1000e"));
     tree.netdev(&plain, &Netdev::up("eth0", "52:54:00:aa:00:00", 1000));
-    let virtio = tree.plain(
-        "0000:00:03.0",
-        (0x1af4, 0x1041),
-        0x02_0000,
-        Some("virtio-pci"),
-    );
-    tree.netdev(
-        &format!("{virtio}/virtio0"),
-        &Netdev::up("eth1", "52:54:00:aa:00:01", 10),
-    );
+    let virtio = tree.plain("0000:00:03.0", (0x1af4, 0x1041), 0x02_0000, Some("virtio-pci"));
+    tree.netdev(&format!("{virtio}/virtio0"), &Netdev::up("eth1", "52:54:00:aa:00:01", 10));
     tree
 }
 
@@ -346,14 +302,7 @@ pub fn unreadable() -> Tree {
     tree.write(format!("{vf}/net/eth0v2/address"), "");
     tree.rebind("0000:01:10.6", None);
     let vf = tree.device_dir("0000:01:10.6");
-    for file in [
-        "class",
-        "vendor",
-        "device",
-        "numa_node",
-        "driver_override",
-        "uevent",
-    ] {
+    for file in ["class", "vendor", "device", "numa_node", "driver_override", "uevent"] {
         tree.remove(format!("{vf}/{file}"));
     }
 
@@ -371,10 +320,7 @@ pub fn empty() -> Tree {
 
 /// One PF `ens0` with as many VFs, at most 4096.
 pub fn scale(count: u16) -> Tree {
-    let model = Model {
-        total_vfs: 4096,
-        ..WIDE
-    };
+    let model = Model { total_vfs: 4096, ..WIDE };
     host(&[Pf {
         netdevs: &[Netdev::up("ens0", "b4:96:91:00:00:60", 100_000)],
         vfs: Vfs::usual(&model, count, "ens0"),
@@ -386,10 +332,7 @@ pub fn scale(count: u16) -> Tree {
 pub fn mixed_4k() -> Tree {
     let mut tree = Tree::new();
     for port in 0..16 {
-        let (at, name) = (
-            format!("0000:{:02x}:00.0", 0x40 + 2 * port),
-            format!("ens{port}"),
-        );
+        let (at, name) = (format!("0000:{:02x}:00.0", 0x40 + 2 * port), format!("ens{port}"));
         let mac = format!("b4:96:91:00:01:{port:02x}");
         tree.pf(&Pf {
             netdevs: &[Netdev::up(&name, &mac, 100_000)],

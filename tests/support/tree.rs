@@ -92,10 +92,7 @@ impl<'a> Vfs<'a> {
 
     /// `count` VFs that nobody drives.
     pub fn idle(count: u16) -> Self {
-        Self {
-            indexes: (0..count).collect(),
-            ..Self::default()
-        }
+        Self { indexes: (0..count).collect(), ..Self::default() }
     }
 }
 
@@ -137,11 +134,7 @@ impl<'a> Netdev<'a> {
 
     /// An interface that is up, with a carrier at `speed` Mbit/s.
     pub fn up(name: &'a str, mac: &'a str, speed: u32) -> Self {
-        Self {
-            up: true,
-            speed: Some(speed),
-            ..Self::down(name, mac)
-        }
+        Self { up: true, speed: Some(speed), ..Self::down(name, mac) }
     }
 }
 
@@ -160,10 +153,7 @@ impl Address {
         };
         let (device, function) = slot.split_once('.').expect("a PCI address");
         let id = number(bus) << 8 | number(device) << 3 | number(function);
-        Self {
-            domain: number(domain),
-            routing_id: u16::try_from(id).expect("a PCI address"),
-        }
+        Self { domain: number(domain), routing_id: u16::try_from(id).expect("a PCI address") }
     }
 
     fn bus(self) -> u16 {
@@ -172,10 +162,7 @@ impl Address {
 
     /// As the kernel names VF `index` (drivers/pci/iov.c: `pci_iov_virtfn_bus`, `..._devfn`).
     fn vf(self, model: &Model, index: u16) -> Self {
-        Self {
-            routing_id: self.routing_id + model.offset + model.stride * index,
-            ..self
-        }
+        Self { routing_id: self.routing_id + model.offset + model.stride * index, ..self }
     }
 }
 
@@ -191,11 +178,7 @@ impl Tree {
     /// A host with a PCI bus, a loopback interface and the PCI id list, and nothing else.
     pub fn new() -> Self {
         let mut tree = Self::bare();
-        for dir in [
-            "sys/bus/pci/devices",
-            "sys/bus/pci/drivers",
-            "sys/kernel/iommu_groups",
-        ] {
+        for dir in ["sys/bus/pci/devices", "sys/bus/pci/drivers", "sys/kernel/iommu_groups"] {
             tree.mkdir(dir);
         }
         for file in ["sys/bus/pci/drivers_probe", "sys/bus/pci/rescan"] {
@@ -203,10 +186,7 @@ impl Tree {
         }
         tree.write("sys/bus/pci/drivers_autoprobe", "1\n");
         tree.write("usr/share/misc/pci.ids", PCI_IDS);
-        let lo = Netdev {
-            mtu: 65536,
-            ..Netdev::down("lo", "00:00:00:00:00:00")
-        };
+        let lo = Netdev { mtu: 65536, ..Netdev::down("lo", "00:00:00:00:00:00") };
         tree.netdev("sys/devices/virtual", &lo);
         tree
     }
@@ -216,11 +196,7 @@ impl Tree {
         // In memory where there is such a place: a tree is tens of thousands of tiny files.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let dir = dir.expect("a temporary directory");
-        let tree = Self {
-            dir,
-            next_ifindex: 1,
-            next_group: 0,
-        };
+        let tree = Self { dir, next_ifindex: 1, next_group: 0 };
         tree.mkdir("sys/class/net");
         tree
     }
@@ -239,10 +215,7 @@ impl Tree {
     pub fn device_dir(&self, address: &str) -> String {
         let link = format!("sys/bus/pci/devices/{address}");
         let target = fs::read_link(self.path(&link)).expect("a device of the tree");
-        format!(
-            "sys/{}",
-            target.to_str().expect("UTF-8").trim_start_matches("../")
-        )
+        format!("sys/{}", target.to_str().expect("UTF-8").trim_start_matches("../"))
     }
 
     /// Writes a file and the directories above it.
@@ -280,13 +253,7 @@ impl Tree {
         let address = Address::parse(pf.at);
         let model = pf.model;
         let parent = self.parent(address, pf.bridge);
-        let dir = self.device(
-            &parent,
-            address,
-            (model.vendor, model.device),
-            model.class,
-            pf.numa,
-        );
+        let dir = self.device(&parent, address, (model.vendor, model.device), model.class, pf.numa);
         self.bind(&dir, address, pf.driver);
         for netdev in pf.netdevs {
             self.netdev(&dir, netdev);
@@ -301,10 +268,7 @@ impl Tree {
             ("sriov_offset", model.offset.to_string()),
             ("sriov_stride", model.stride.to_string()),
             ("sriov_vf_device", format!("{:x}", model.vf_device)),
-            (
-                "sriov_drivers_autoprobe",
-                u8::from(pf.autoprobe).to_string(),
-            ),
+            ("sriov_drivers_autoprobe", u8::from(pf.autoprobe).to_string()),
             ("sriov_vf_total_msix", "0".to_owned()),
         ] {
             self.write(format!("{dir}/{name}"), value + "\n");
@@ -317,13 +281,8 @@ impl Tree {
     fn vf(&mut self, pf: &Pf<'_>, parent: &str, of: Address, index: u16) {
         let (model, vfs) = (pf.model, &pf.vfs);
         let address = of.vf(model, index);
-        let dir = self.device(
-            parent,
-            address,
-            (model.vendor, model.vf_device),
-            model.class,
-            pf.numa,
-        );
+        let dir =
+            self.device(parent, address, (model.vendor, model.vf_device), model.class, pf.numa);
         // The VFs' parent is the PF's own, whichever bus they are on (iov.c: pci_iov_add_virtfn).
         symlink(format!("../{}", pf.at), self.path(format!("{dir}/physfn"))).expect("symlink");
         let virtfn = self.path(format!("{parent}/{}/virtfn{index}", pf.at));
@@ -336,13 +295,7 @@ impl Tree {
                     _ => format!("{prefix}v{index}d{port}"),
                 };
                 let mac = vf_mac(of, port, index);
-                self.netdev(
-                    &dir,
-                    &Netdev {
-                        dev_port: port,
-                        ..Netdev::down(&name, &mac)
-                    },
-                );
+                self.netdev(&dir, &Netdev { dev_port: port, ..Netdev::down(&name, &mac) });
             }
         }
         if let Some(prefix) = vfs.rdma {
@@ -374,12 +327,7 @@ impl Tree {
             fs::remove_dir_all(self.path(format!("{dir}/{class}"))).expect("rmdir");
         }
         if let Ok(old) = fs::read_link(self.path(format!("{dir}/driver"))) {
-            let old = old
-                .file_name()
-                .expect("a driver")
-                .to_str()
-                .expect("UTF-8")
-                .to_owned();
+            let old = old.file_name().expect("a driver").to_str().expect("UTF-8").to_owned();
             self.remove(format!("sys/bus/pci/drivers/{old}/{address}"));
             self.remove(format!("{dir}/driver"));
         }
@@ -393,11 +341,7 @@ impl Tree {
         let dir = self.device_dir(address);
         self.write(format!("{dir}/driver_override"), "vfio-pci\n");
         let group = fs::read_link(self.path(format!("{dir}/iommu_group"))).expect("a group");
-        let group = group
-            .file_name()
-            .expect("a number")
-            .to_str()
-            .expect("UTF-8");
+        let group = group.file_name().expect("a number").to_str().expect("UTF-8");
         self.write(format!("dev/vfio/{group}"), "");
         self.write("dev/vfio/vfio", "");
     }
@@ -416,10 +360,7 @@ impl Tree {
         }
         // One root port a bus: 00:01.0 leads to bus 1, 00:01.1 to bus 0x21.
         let slot = (address.bus() & 0x1f) << 3 | address.bus() >> 5;
-        let port = Address {
-            routing_id: slot,
-            ..address
-        };
+        let port = Address { routing_id: slot, ..address };
         if !self.path(format!("{root}/{port}")).exists() {
             let dir = self.device(&root, port, (0x8086, 0x3420), 0x06_0400, 0);
             self.bind(&dir, port, Some("pcieport"));
@@ -481,16 +422,8 @@ impl Tree {
 
     /// Puts an interface below a device's directory; returns its directory.
     pub fn netdev(&mut self, device: &str, netdev: &Netdev<'_>) -> String {
-        let Netdev {
-            name,
-            mac,
-            speed,
-            up,
-            mtu,
-            dev_port,
-            phys_port_name,
-            phys_switch_id,
-        } = *netdev;
+        let Netdev { name, mac, speed, up, mtu, dev_port, phys_port_name, phys_switch_id } =
+            *netdev;
         let ifindex = self.next_ifindex;
         self.next_ifindex += 1;
         let dir = format!("{device}/net/{name}");
@@ -512,10 +445,7 @@ impl Tree {
         ];
         if up {
             files.push(("carrier", "1".to_owned()));
-            files.push((
-                "speed",
-                speed.map_or("-1".to_owned(), |speed| speed.to_string()),
-            ));
+            files.push(("speed", speed.map_or("-1".to_owned(), |speed| speed.to_string())));
         }
         files.extend(phys_port_name.map(|name| ("phys_port_name", name.to_owned())));
         files.extend(phys_switch_id.map(|id| ("phys_switch_id", id.to_owned())));
@@ -554,10 +484,7 @@ impl Tree {
                     dirs.push(path.clone());
                     Vec::new()
                 } else if kind.is_symlink() {
-                    fs::read_link(&path)
-                        .expect("readlink")
-                        .into_os_string()
-                        .into_encoded_bytes()
+                    fs::read_link(&path).expect("readlink").into_os_string().into_encoded_bytes()
                 } else {
                     fs::read(&path).expect("read")
                 };
@@ -573,10 +500,7 @@ impl Tree {
 /// not as `../..` (fs/kernfs/symlink.c: `kernfs_get_target_path`).
 fn common_dirs(dir: &str, target: &str) -> usize {
     let (above, _) = target.rsplit_once('/').expect("a target below the root");
-    dir.split('/')
-        .zip(above.split('/'))
-        .take_while(|(a, b)| a == b)
-        .count()
+    dir.split('/').zip(above.split('/')).take_while(|(a, b)| a == b).count()
 }
 
 /// `02:PORT:BUS:SLOT:HI:LO` of the PF's bus and slot byte and of the VF's number: VF 3 of
