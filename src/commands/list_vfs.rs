@@ -18,7 +18,7 @@ const COLUMNS: &[Column<VfRow>] = &[
     Column::table(0, "vf", "VF", |vf: &VfRow| Text::plain(vf.vf.clone())),
     Column::table(1, "pci_address", "PCI", |vf: &VfRow| Text::of(vf.pci_address.as_ref())),
     Column::table(2, "driver", "DRIVER", |vf: &VfRow| Text::of(vf.driver.as_ref())),
-    Column::table(1, "netdev", "NETDEV", |vf: &VfRow| Text::of(vf.netdev.as_ref())),
+    Column::table(1, "netdev", "NETDEV", |vf: &VfRow| Text::plain(vf.netdevs.join(","))),
     Column::table(2, "netns", "NETNS", netns).value(|vf: &VfRow| Value::from(netns(vf).0)),
     Column::table(0, "used_by", "USED-BY", used_by).value(|vf: &VfRow| {
         vf.used_by.iter().map(|user| user.text.clone()).collect::<Vec<_>>().join("; ").into()

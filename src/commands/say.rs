@@ -8,14 +8,11 @@ use crate::error::Error;
 
 /// An error: the sentence, its lines, and what to do next.
 pub fn error(console: &Console, error: &Error) {
-    let mut text = format!("{} {}\n", console.strong("sriovctl:"), printable(error.message()));
-    for line in error.detail_lines() {
-        text.push_str(&format!("  {}\n", printable(line)));
-    }
-    if let Some(hint) = error.next_step() {
-        text.push_str(&format!("  {} {}\n", console.strong("try:"), printable(hint)));
-    }
-    lines(&text);
+    let mut text = vec![format!("{} {}", console.strong("sriovctl:"), printable(error.message()))];
+    text.extend(error.detail_lines().iter().map(|line| format!("  {}", printable(line))));
+    let hint = error.next_step();
+    text.extend(hint.map(|hint| format!("  {} {}", console.strong("try:"), printable(hint))));
+    lines(&(text.join("\n") + "\n"));
 }
 
 /// Something that is not as it should be, but did not keep the command from its end.

@@ -96,7 +96,7 @@ fn by_device(device: &DeviceId) -> Result<Selector> {
 impl Report {
     fn unchanged(pf: Pf) -> Self {
         Self {
-            before: u32::try_from(pf.vfs.len()).unwrap_or(u32::MAX),
+            before: pf.num_vfs(),
             pf,
             changed: false,
             destroyed: Vec::new(),

@@ -15,18 +15,13 @@ use crate::model::ids::DeviceId;
 use crate::model::link::is_representor;
 use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
 
+/// Reading the number of VFs takes no time, unless a write of it is under way, which may take
+/// seconds or not end.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
 impl Host {
     pub(super) fn apply_step(&self, step: &Step, timeout: Duration) -> Result<Outcome> {
-        if !self.is_live() {
-            return Err(Error::new(
-                Kind::Usage,
-                format!(
-                    "{} is a copied or made-up tree: nothing can be changed in it",
-                    self.root.display()
-                ),
-            )
-            .hint("leave --root away to change this host"));
-        }
+        self.must_be_live()?;
         match step {
             Step::SetNumVfs { pf, count } => self.set_numvfs(step, pf, *count, timeout),
             Step::SetAutoprobe { pf, on } => self.set_autoprobe(step, pf, *on),
@@ -39,6 +34,16 @@ impl Host {
         }
     }
 
+    /// A tree is only read.
+    pub(super) fn must_be_live(&self) -> Result<()> {
+        if self.is_live() {
+            return Ok(());
+        }
+        let root = self.root.display();
+        let message = format!("{root} is a copied or made-up tree: nothing can be changed in it");
+        Err(Error::new(Kind::Usage, message).hint("leave --root away to change this host"))
+    }
+
     fn device_dir(&self, device: &DeviceId) -> PathBuf {
         self.root.join("sys").join(device.sysfs_dir())
     }
@@ -49,6 +54,27 @@ impl Host {
 
     fn vf_address(&self, step: &Step, vf: &VfRef) -> Result<String> {
         sysfs::link_name(&self.vf_dir(vf)).ok_or_else(|| self.refused(step, libc_errno::ENODEV))
+    }
+
+    /// What the kernel counts; `None` where there is no such file.
+    pub(super) fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>> {
+        let path = self.device_dir(pf).join("sriov_numvfs");
+        if !self.is_live() {
+            return Ok(sysfs::number(&path));
+        }
+        match write::read_within(&path, READ_WITHIN) {
+            Ok(text) => Ok(text.parse().ok()),
+            Err(Failed::Refused(_)) => Ok(None),
+            Err(Failed::Stuck { .. }) => {
+                let name = self.name_of(pf);
+                Err(Error::new(
+                    Kind::TimedOut,
+                    format!("{name}: its number of VFs is being changed, and that does not end"),
+                )
+                .device(name)
+                .hint("find who holds a VF: sriovctl list-vfs --in-use"))
+            }
+        }
     }
 
     /// How many VFs exist: by their links, since the count itself is what the driver was asked for.
@@ -68,11 +94,11 @@ impl Host {
         count: u32,
         timeout: Duration,
     ) -> Result<Outcome> {
-        let before = self.count_vfs(pf).unwrap_or(0);
+        let path = self.device_dir(pf).join("sriov_numvfs");
+        let before = self.num_vfs(pf)?.unwrap_or(0);
         if before == count {
             return Ok(Outcome::AlreadySo);
         }
-        let path = self.device_dir(pf).join("sriov_numvfs");
         if before != 0 && count != 0 {
             self.write_slowly(step, &path, "0", timeout)?;
         }

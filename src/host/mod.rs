@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use self::netlink::Netlink;
 use self::netlink::devlink::Devlink;
 use crate::engine::Kernel;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
 use crate::model::facts::{Facts, PfFacts, Scope};
 use crate::model::ids::DeviceId;
@@ -47,6 +47,10 @@ impl Host {
     }
 
     fn read(&self, scope: Scope) -> Result<(Facts, bool)> {
+        if !self.root.is_dir() {
+            let root = self.root.display();
+            return Err(Error::new(Kind::NotFound, format!("--root {root} is no directory")));
+        }
         let devices = pci::read(&self.root, scope)?;
         let mut facts = Facts { pfs: devices.pfs, ..Facts::default() };
         let all_namespaces = if self.is_live() {
@@ -55,6 +59,11 @@ impl Host {
             facts.links = self.links_of_tree(&facts.pfs);
             false
         };
+        if scope.change {
+            for pf in &mut facts.pfs {
+                pf.num_vfs = self.num_vfs(&pf.device)?;
+            }
+        }
         if scope.wide {
             for pf in &mut facts.pfs {
                 let own =
@@ -70,7 +79,15 @@ impl Host {
         let sys = self.root.join("sys");
         let vfs = pfs.iter().flat_map(|pf| pf.vfs.iter().filter_map(|vf| vf.device.as_ref()));
         let devices = pfs.iter().map(|pf| &pf.device).chain(vfs);
-        devices.flat_map(|device| links::of_device(&sys.join(device.sysfs_dir()), device)).collect()
+        let mut links: Vec<Link> = devices
+            .flat_map(|device| links::of_device(&sys.join(device.sysfs_dir()), device))
+            .collect();
+        let known: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
+        let others = sysfs::names(&sys.join("class/net")).into_iter();
+        // Of the rest it is enough to know that they are there.
+        let others = others.filter(|name| !known.contains(name));
+        links.extend(others.map(|name| Link { name, ..Link::default() }));
+        links
     }
 
     /// What only a running kernel tells. Returns whether every namespace was looked into.
@@ -194,6 +211,7 @@ impl Kernel for Host {
     }
 
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard> {
+        self.must_be_live()?;
         lock::exclusive(&self.root.join("run/sriovctl/lock"), pf, timeout)
     }
 

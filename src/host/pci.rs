@@ -76,6 +76,7 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
         eswitch_mode: None,
         firmware: None,
         managed_by: Vec::new(),
+        num_vfs: None,
         vfs: Vec::new(),
         device,
     }

@@ -6,7 +6,7 @@
 //! stay held for as long as the write is under way, whatever becomes of the parent.
 #![allow(unsafe_code)]
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -32,35 +32,48 @@ pub enum Failed {
 
 /// Writes `value` to an existing file, waiting at most `timeout`.
 pub fn within(path: &Path, value: &str, timeout: Duration) -> Result<(), Failed> {
-    let refused =
-        |error: &std::io::Error| Failed::Refused(error.raw_os_error().unwrap_or(libc_errno::EIO));
     let file = OpenOptions::new().write(true).open(path).map_err(|error| refused(&error))?;
-    let (mut answer, report) = std::io::pipe().map_err(|error| refused(&error))?;
+    in_child(&file, Some(value.as_bytes()), timeout).map(|_| ())
+}
 
+/// Reads a short file, waiting at most `timeout`: reading `sriov_numvfs` waits for a writer.
+pub fn read_within(path: &Path, timeout: Duration) -> Result<String, Failed> {
+    let file = OpenOptions::new().read(true).open(path).map_err(|error| refused(&error))?;
+    let text = in_child(&file, None, timeout)?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+fn refused(error: &std::io::Error) -> Failed {
+    Failed::Refused(error.raw_os_error().unwrap_or(libc_errno::EIO))
+}
+
+/// Has a child write `value` to the file, or read it; returns what was read.
+fn in_child(file: &File, value: Option<&[u8]>, timeout: Duration) -> Result<Vec<u8>, Failed> {
+    let (mut answer, report) = std::io::pipe().map_err(|error| refused(&error))?;
     // SAFETY: between fork and _exit the child makes only system calls that are safe after a fork
     // of a process with threads (signal-safety(7)); it allocates nothing and runs no destructor.
     let child = match unsafe { fork() }.map_err(|errno| Failed::Refused(errno as i32))? {
-        ForkResult::Child => write_and_exit(file.as_raw_fd(), report.as_raw_fd(), value.as_bytes()),
+        ForkResult::Child => work_and_exit(file.as_raw_fd(), report.as_raw_fd(), value),
         ForkResult::Parent { child } => child,
     };
     drop(report);
-    drop(file);
-
     if !readable_within(&answer, timeout) {
         return Err(Failed::Stuck { pid: child.as_raw() });
     }
     let mut errno = [0; 4];
-    let told = answer.read_exact(&mut errno);
+    let mut text = Vec::new();
+    let told = answer.read_exact(&mut errno).and_then(|()| answer.read_to_end(&mut text));
     reap(child);
     match (told, i32::from_ne_bytes(errno)) {
-        (Ok(()), 0) => Ok(()),
-        (Ok(()), errno) => Err(Failed::Refused(errno)),
+        (Ok(_), 0) => Ok(text),
+        (Ok(_), errno) => Err(Failed::Refused(errno)),
         (Err(_), _) => Err(Failed::Refused(libc::EINTR)), // killed before it could tell
     }
 }
 
-fn write_and_exit(file: i32, report: i32, value: &[u8]) -> ! {
-    // SAFETY: plain system calls on descriptors and memory that the parent had made.
+fn work_and_exit(file: i32, report: i32, value: Option<&[u8]>) -> ! {
+    let mut text = [0u8; 64];
+    // SAFETY: plain system calls on descriptors and memory that live until _exit.
     unsafe {
         libc::setsid(); // the terminal's Ctrl-C is for the parent, which reports
         // The caller waits for the end of what it reads from us: a stuck child must not hold it.
@@ -70,9 +83,15 @@ fn write_and_exit(file: i32, report: i32, value: &[u8]) -> ! {
                 libc::dup2(null, stdio);
             }
         }
-        let written = libc::write(file, value.as_ptr().cast(), value.len());
-        let errno: i32 = if written < 0 { *libc::__errno_location() } else { 0 };
+        let done = match value {
+            Some(value) => libc::write(file, value.as_ptr().cast(), value.len()),
+            None => libc::read(file, text.as_mut_ptr().cast(), text.len()),
+        };
+        let errno: i32 = if done < 0 { *libc::__errno_location() } else { 0 };
         let _ = libc::write(report, (&raw const errno).cast(), size_of::<i32>());
+        if value.is_none() && done > 0 {
+            let _ = libc::write(report, text.as_ptr().cast(), done.cast_unsigned());
+        }
         libc::_exit(0)
     }
 }
@@ -108,6 +127,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(within(file.path(), "7", LONG), Ok(()));
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "7");
+    }
+
+    #[test]
+    fn what_is_read_comes_back() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"7\n").unwrap();
+        assert_eq!(read_within(file.path(), LONG), Ok("7".to_owned()));
     }
 
     #[test]

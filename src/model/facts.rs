@@ -53,6 +53,9 @@ pub struct PfFacts {
     pub firmware: Option<String>,
     /// Other programs that manage this device, where it was asked for.
     pub managed_by: Vec<String>,
+    /// `sriov_numvfs`, where it was asked for: what the kernel counts, also when VFs of these were
+    /// removed one by one.
+    pub num_vfs: Option<u32>,
     /// VFs by rising index.
     pub vfs: Vec<VfFacts>,
 }
@@ -92,7 +95,7 @@ pub struct Scope {
     pub stats: bool,
     /// Firmware and managing programs.
     pub wide: bool,
-    /// Routes and driver overrides: what a change must know and a list need not.
+    /// Routes, driver overrides and the kernel's own count of VFs: what a change must know and a list need not.
     pub change: bool,
     /// Devices whose class is not "network" too.
     pub all_classes: bool,

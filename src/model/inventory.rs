@@ -75,6 +75,12 @@ impl Pf {
         self.vfs.iter().filter(|vf| !vf.users.is_empty()).count()
     }
 
+    /// How many VFs the kernel counts.
+    pub fn num_vfs(&self) -> u32 {
+        let seen = u32::try_from(self.vfs.len()).unwrap_or(u32::MAX);
+        self.facts.num_vfs.unwrap_or(seen)
+    }
+
     /// The VF called `index`: by number, never by position.
     pub fn vf(&self, index: VfIndex) -> Option<&Vf> {
         self.vfs.iter().find(|vf| vf.facts.index == index)

@@ -302,6 +302,7 @@ impl Kernel for FakeKernel {
                 eswitch_mode: None,
                 firmware: None,
                 managed_by: Vec::new(),
+                num_vfs: u32::try_from(world.vfs.len()).ok(),
                 vfs: Vec::new(),
             },
             netdevs: vec![Link {

@@ -131,6 +131,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)] // wrapping is what some of them are about
 mod tests {
     use super::*;
     use crate::model::ids::VfIndex;

@@ -170,6 +170,7 @@ pub fn is_set(settings: &VfSettings, attr: VfAttr) -> Option<bool> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)] // wrapping is what some of them are about
 mod tests {
     use super::*;
     use netlink_packet_core::{Emitable, Nla};

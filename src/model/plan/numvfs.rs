@@ -82,7 +82,7 @@ const MUST_BE_UP: [&str; 2] = ["bnxt_en", "bnx2x"];
 /// Decides how the PF gets `request.count` VFs.
 pub fn plan(pf: &Pf, request: &Request) -> Result<Plan, Refusal> {
     let device = &pf.facts.device;
-    let before = u32::try_from(pf.vfs.len()).unwrap_or(u32::MAX);
+    let before = pf.num_vfs();
     let Request { count, .. } = *request;
     let saved: Vec<SavedVf> = pf.vfs.iter().map(SavedVf::of).collect();
     if count == before {

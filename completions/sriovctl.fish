@@ -1,0 +1,128 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_sriovctl_global_optspecs
+    string join \n root= color= h/help V/version
+end
+
+function __fish_sriovctl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_sriovctl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_sriovctl_using_subcommand
+    set -l cmd (__fish_sriovctl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -s V -l version -d 'Print version'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "pfs" -d 'List devices that can have VFs (PFs)'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "vfs" -d 'List VFs: where each is, how it is set up, who uses it'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l driver -d 'Only PFs with this driver' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
+wide\t'All columns'
+json\t'One JSON document'
+jsonl\t'One JSON object a line'
+csv\t'Comma-separated values, all columns'
+name\t'Names only, one a line'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l sort -d 'Sort by a column, named as in the CSV header; -COLUMN sorts the other way round' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l all-classes -d 'Storage, GPUs and others too, not only network devices'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l free -d 'Only PFs that have a free VF'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l in-use -d 'Only PFs that have a VF in use'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l json -d 'Short for --output json'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l no-headers -d 'Leave out the header line of tables and CSV'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l driver -d 'Only PFs with this driver' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
+wide\t'All columns'
+json\t'One JSON document'
+jsonl\t'One JSON object a line'
+csv\t'Comma-separated values, all columns'
+name\t'Names only, one a line'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l sort -d 'Sort by a column, named as in the CSV header; -COLUMN sorts the other way round' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l all-classes -d 'Storage, GPUs and others too, not only network devices'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l free -d 'Only PFs that have a free VF'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l in-use -d 'Only PFs that have a VF in use'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l json -d 'Short for --output json'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -l no-headers -d 'Leave out the header line of tables and CSV'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand pfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l driver -d 'Only VFs with this driver' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
+wide\t'All columns'
+json\t'One JSON document'
+jsonl\t'One JSON object a line'
+csv\t'Comma-separated values, all columns'
+name\t'Names only, one a line'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l sort -d 'Sort by a column, named as in the CSV header; -COLUMN sorts the other way round' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l stats -d 'Add each VF\'s counters, as far as the PF\'s driver keeps them'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l all-classes -d 'VFs of storage devices, GPUs and others too'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l free -d 'Only VFs that nobody uses'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l in-use -d 'Only VFs that somebody uses'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l json -d 'Short for --output json'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -l no-headers -d 'Leave out the header line of tables and CSV'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-vfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l driver -d 'Only VFs with this driver' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
+wide\t'All columns'
+json\t'One JSON document'
+jsonl\t'One JSON object a line'
+csv\t'Comma-separated values, all columns'
+name\t'Names only, one a line'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l sort -d 'Sort by a column, named as in the CSV header; -COLUMN sorts the other way round' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l stats -d 'Add each VF\'s counters, as far as the PF\'s driver keeps them'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l all-classes -d 'VFs of storage devices, GPUs and others too'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l free -d 'Only VFs that nobody uses'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l in-use -d 'Only VFs that somebody uses'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l json -d 'Short for --output json'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -l no-headers -d 'Leave out the header line of tables and CSV'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand vfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l driver -d 'Bind every VF to this driver' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l timeout -d 'How long to wait for the kernel, and for the VFs' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l no-autoprobe -d 'Leave the VFs without a driver'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l force -d 'Destroy VFs that are in use'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l no-wait -d 'Return as soon as the VFs exist, before they have drivers and interfaces'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l dry-run -d 'Only print what would be done, as shell commands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l json -d 'Print the result as JSON'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
