@@ -18,26 +18,46 @@ fn a_pf_has_every_key_and_what_a_tree_cannot_tell_is_null() {
         json!({
             "name": "eth0",
             "pci_address": "0000:01:00.0",
-            "driver": "igb",
+            "device": "0000:01:00.0",
+            "class": "0x020000",
             "vendor_id": "8086",
             "device_id": "10c9",
             "model": "Intel Corporation 82576 Gigabit Network Connection",
-            "class": "020000",
-            "netdevs": ["eth0"],
-            "altnames": [],
+            "driver": "igb",
+            "netdevs": [{
+                "name": "eth0",
+                "altnames": [],
+                "ifindex": 2,
+                "mac": "52:54:00:aa:00:00",
+                "mtu": 1500,
+                "up": true,
+                "operstate": "up",
+                "speed_mbps": 1000,
+                "phys_port_name": null,
+                "phys_switch_id": null,
+                "netns": {
+                    "host": true,
+                    "name": null,
+                    "path": null,
+                    "inode": null,
+                    "pid": null,
+                    "comm": null,
+                    "container": null,
+                },
+            }],
             "mac": "52:54:00:aa:00:00",
             "mtu": 1500,
-            "link_state": "up",
+            "operstate": "up",
             "speed_mbps": 1000,
-            "numa_node": 0,
-            "vfs_in_use": 0,
-            "vfs_enabled": 4,
             "vfs_total": 7,
-            "drivers_autoprobe": true,
+            "vfs_enabled": 4,
+            "vfs_in_use": 0,
+            "autoprobe": true,
             "eswitch_mode": null,
-            "firmware": null,
+            "numa_node": 0,
             "iommu_group": 1,
             "rdma_devices": [],
+            "firmware": null,
             "managed_by": [],
         })
     );
@@ -48,7 +68,7 @@ fn a_pf_has_every_key_and_what_a_tree_cannot_tell_is_null() {
 fn a_pf_that_is_down_has_no_speed() {
     let pfs = pfs(&named::igb_two_pfs());
     assert_eq!(*field(&pfs[1], "speed_mbps"), Value::Null);
-    assert_eq!(*field(&pfs[1], "link_state"), "down");
+    assert_eq!(*field(&pfs[1], "operstate"), "down");
     assert_eq!(*field(&pfs[1], "numa_node"), 1);
     assert_eq!(*field(&pfs[1], "vfs_enabled"), 0);
 }
@@ -111,7 +131,9 @@ fn both_ports_of_one_function_are_told() {
     let pfs = pfs(&named::connectx3_dual_port());
     assert_eq!(pfs.len(), 1, "one device, however many ports");
     assert_eq!(*field(&pfs[0], "name"), "ens5");
-    assert_eq!(*field(&pfs[0], "netdevs"), json!(["ens5", "ens5d1"]));
+    let ports = field(&pfs[0], "netdevs").as_array().unwrap();
+    assert_eq!(json!(column(ports, "name")), json!(["ens5", "ens5d1"]));
+    assert_eq!(json!(column(ports, "speed_mbps")), json!([40000, null]));
 }
 
 #[test]
@@ -142,7 +164,7 @@ fn without_sriov_the_list_is_empty_and_that_is_no_error() {
 fn an_unreadable_attribute_is_unknown_and_hides_nothing() {
     let pfs = pfs(&named::unreadable());
     assert_eq!(json!(column(&pfs, "name")), json!(["eth0", "eth1"]));
-    for key in ["numa_node", "speed_mbps", "mtu", "drivers_autoprobe"] {
+    for key in ["numa_node", "speed_mbps", "mtu", "autoprobe"] {
         assert_eq!(*field(&pfs[0], key), Value::Null, "{key}");
     }
     assert_eq!(*field(&pfs[0], "vfs_enabled"), 4);

@@ -11,5 +11,6 @@ mod list_pfs;
 mod list_vfs;
 mod output;
 mod run;
+mod schema;
 mod selectors;
 mod set_numvfs;

@@ -7,7 +7,7 @@ use crate::support::named;
 use crate::support::tree::Tree;
 
 fn names(tree: &Tree, operands: &[&str]) -> Value {
-    json!(column(&list(tree, &[&["list-vfs"], operands].concat()), "name"))
+    json!(column(&list(tree, &[&["list-vfs"], operands].concat()), "vf"))
 }
 
 #[test]
