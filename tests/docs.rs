@@ -121,10 +121,14 @@ fn check_objects(schema: &serde_json::Value, place: &str) {
     }
     match schema {
         serde_json::Value::Object(members) => {
-            members.iter().for_each(|(key, value)| check_objects(value, &format!("{place}/{key}")));
+            for (key, value) in members {
+                check_objects(value, &format!("{place}/{key}"));
+            }
         }
         serde_json::Value::Array(members) => {
-            members.iter().for_each(|value| check_objects(value, place));
+            for value in members {
+                check_objects(value, place);
+            }
         }
         _ => {}
     }

@@ -77,8 +77,11 @@ pub fn run<K: Kernel>(
             && (!args.free || pf.vfs_in_use() < pf.vfs.len())
             && (!args.in_use || pf.vfs_in_use() > 0)
     };
-    let mut rows: Vec<PfRow> =
-        pfs.into_iter().filter(is_wanted).map(|pf| PfRow::new(pf, wide)).collect();
+    let mut rows: Vec<PfRow> = pfs
+        .into_iter()
+        .filter(is_wanted)
+        .map(|pf| PfRow::new(pf, wide, inventory.knows_usage))
+        .collect();
     let columns: Vec<&Column<PfRow>> = COLUMNS.iter().collect();
     if let Some(by) = &args.list.sort {
         table::sort(&mut rows, &columns, by)?;
@@ -132,12 +135,13 @@ fn names(pf: &PfRow) -> String {
 /// In use, enabled, possible.
 fn vfs(pf: &PfRow) -> Text {
     let total = pf.vfs_total.map_or_else(|| "-".to_owned(), |total| total.to_string());
+    let used = pf.vfs_in_use.map_or_else(|| "-".to_owned(), |used| used.to_string());
     let tone = match (pf.vfs_in_use, pf.vfs_enabled) {
-        (0, 0) => Tone::Plain,
-        (0, _) => Tone::Good,
+        (None, _) | (_, 0) => Tone::Plain,
+        (Some(0), _) => Tone::Good,
         _ => Tone::Warn,
     };
-    Text(format!("{}/{}/{total}", pf.vfs_in_use, pf.vfs_enabled), tone)
+    Text(format!("{used}/{}/{total}", pf.vfs_enabled), tone)
 }
 
 fn link(pf: &PfRow) -> Text {

@@ -93,8 +93,11 @@ pub fn run<K: Kernel>(
             && (!args.free || vf.users.is_empty())
             && (!args.in_use || !vf.users.is_empty())
     };
-    let mut rows: Vec<VfRow> =
-        found.iter().filter(is_wanted).map(|(pf, vf)| VfRow::new(pf, vf)).collect();
+    let mut rows: Vec<VfRow> = found
+        .iter()
+        .filter(is_wanted)
+        .map(|(pf, vf)| VfRow::new(pf, vf, inventory.knows_usage))
+        .collect();
     let columns = columns(&rows, args);
     if let Some(by) = &args.list.sort {
         table::sort(&mut rows, &columns, by)?;
@@ -186,6 +189,7 @@ fn netns(vf: &VfRow) -> Text {
 fn used_by(vf: &VfRow) -> Text {
     let texts: Vec<&str> = vf.used_by.iter().map(|user| user.text.as_str()).collect();
     match texts.as_slice() {
+        [] if vf.in_use.is_none() => Text::plain(""),
         [] => Text("free".to_owned(), Tone::Good),
         [one] => Text((*one).to_owned(), Tone::Warn),
         [one, two] => Text(format!("{one}, {two}"), Tone::Warn),

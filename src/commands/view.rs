@@ -25,7 +25,7 @@ pub struct PfRow {
     pub speed_mbps: Option<u32>,
     pub vfs_total: Option<u32>,
     pub vfs_enabled: usize,
-    pub vfs_in_use: usize,
+    pub vfs_in_use: Option<usize>,
     pub autoprobe: Option<bool>,
     pub eswitch_mode: Option<String>,
     pub numa_node: Option<u32>,
@@ -97,7 +97,7 @@ pub struct VfRow {
     pub numa_node: Option<u32>,
     pub iommu_group: Option<u32>,
     pub device_node: Option<String>,
-    pub in_use: bool,
+    pub in_use: Option<bool>,
     pub used_by: Vec<UserView>,
     pub stats: Option<StatsView>,
 }
@@ -124,8 +124,9 @@ pub struct StatsView {
 }
 
 impl PfRow {
-    /// The row of a PF; `wide` says that firmware and managers were read.
-    pub fn new(pf: &Pf, wide: bool) -> Self {
+    /// The row of a PF; `wide` says that firmware and managers were read, `knows_usage` that a VF
+    /// without users has none.
+    pub fn new(pf: &Pf, wide: bool, knows_usage: bool) -> Self {
         let first = pf.netdev();
         let facts = &pf.facts;
         Self {
@@ -144,7 +145,7 @@ impl PfRow {
             speed_mbps: first.and_then(|link| link.speed_mbps),
             vfs_total: facts.total_vfs,
             vfs_enabled: pf.vfs.len(),
-            vfs_in_use: pf.vfs_in_use(),
+            vfs_in_use: knows_usage.then(|| pf.vfs_in_use()),
             autoprobe: facts.autoprobe,
             eswitch_mode: facts.eswitch_mode.clone(),
             numa_node: facts.numa_node,
@@ -205,7 +206,7 @@ impl NetnsView {
 
 impl VfRow {
     /// The row of a VF.
-    pub fn new(pf: &Pf, vf: &Vf) -> Self {
+    pub fn new(pf: &Pf, vf: &Vf, knows_usage: bool) -> Self {
         let settings = vf.settings.clone().unwrap_or_default();
         let link = vf.netdev();
         Self {
@@ -240,7 +241,8 @@ impl VfRow {
             numa_node: pf.facts.numa_node,
             iommu_group: vf.facts.iommu_group,
             device_node: vf.facts.node.clone(),
-            in_use: !vf.users.is_empty(),
+            // Somebody is somebody; nobody means nobody only where all was looked at.
+            in_use: (knows_usage || !vf.users.is_empty()).then_some(!vf.users.is_empty()),
             used_by: vf.users.iter().map(UserView::new).collect(),
             stats: vf.stats.map(StatsView::new),
         }

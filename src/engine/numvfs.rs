@@ -119,8 +119,8 @@ impl<K: Kernel> Job<'_, K> {
     fn run(&self, plan: &Plan, request: &Request) -> Result<Report> {
         if let Err((error, changed)) = self.create(&plan.create) {
             // A write that still waits in the kernel holds the device: any other would wait too.
-            let may_undo = changed && error.kind() != Kind::TimedOut;
-            return Err(if may_undo { self.roll_back(plan, error) } else { error });
+            let stuck = error.kind() == Kind::TimedOut;
+            return Err(if changed && !stuck { self.roll_back(plan, error) } else { error });
         }
         let settled = match self.settle(plan, request.driver.is_some()) {
             Ok(settled) => settled,
@@ -143,13 +143,20 @@ impl<K: Kernel> Job<'_, K> {
             self.progress.stage(&self.phrase(step), 0);
             match self.kernel.apply(step, self.options.timeout) {
                 Ok(outcome) => changed |= outcome == Outcome::Changed,
-                // A failed write of the number may have changed it all the same.
-                Err(error) => {
-                    return Err((error, changed || matches!(step, Step::SetNumVfs { .. })));
-                }
+                Err(error) => return Err((error, changed || self.has_changed(step))),
             }
         }
         Ok(())
+    }
+
+    /// Whether a failed write changed the number all the same: a driver that fails half-way leaves
+    /// none.
+    fn has_changed(&self, step: &Step) -> bool {
+        let Step::SetNumVfs { count: 0, .. } = step else {
+            return matches!(step, Step::SetNumVfs { .. })
+                && self.look().is_ok_and(|pf| !pf.vfs.is_empty());
+        };
+        self.look().is_ok_and(|pf| pf.vfs.is_empty())
     }
 
     fn phrase(&self, step: &Step) -> String {

@@ -135,7 +135,10 @@ impl Host {
             let heard = log.lines_about(&device).into_iter().map(|line| format!("kernel: {line}"));
             match failed {
                 Failed::Refused(errno) => self.refused(step, errno).details(heard),
-                Failed::Stuck { pid } => stuck(step, pid, timeout).details(heard),
+                Failed::Stuck { pid } => {
+                    let phrase = step.to_string().replace(&device, &self.name_of_step(step));
+                    stuck(&phrase, pid, timeout).details(heard)
+                }
             }
         })
     }
@@ -155,24 +158,33 @@ impl Host {
         if drivers.join(driver).exists() {
             return Ok(Outcome::AlreadySo);
         }
+        // The commonest slip: modules treat - and _ alike, drivers do not.
+        let slip = || {
+            let like = |name: &String| name.replace('-', "_") == driver.replace('-', "_");
+            sysfs::names(&drivers).into_iter().find(like)
+        };
         let unknown = |why: String| {
             let error = Error::new(Kind::NotFound, format!("there is no driver {driver}: {why}"));
-            // The commonest slip: modules treat - and _ alike, drivers do not.
-            let slip = sysfs::names(&drivers)
-                .into_iter()
-                .find(|name| name.replace('-', "_") == driver.replace('-', "_"));
-            match slip {
+            match slip() {
                 Some(right) => error.hint(format!("the driver is spelled {right}")),
                 None => error.hint("see what the kernel has: modprobe -c | grep NAME"),
             }
         };
+        if slip().is_some() {
+            return Err(unknown("drivers are told by - and _, unlike modules".to_owned()));
+        }
         let output = std::process::Command::new("modprobe")
             .args(["--", driver])
             .output()
             .map_err(|error| Error::io("running modprobe", &error))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(unknown(said.trim().trim_start_matches("modprobe: ").to_owned()));
+            return Err(unknown(
+                said.trim()
+                    .trim_start_matches("modprobe: ")
+                    .trim_start_matches("FATAL: ")
+                    .to_owned(),
+            ));
         }
         if drivers.join(driver).exists() {
             Ok(Outcome::Changed)
@@ -267,13 +279,12 @@ impl Host {
     }
 
     fn refused(&self, step: &Step, errno: i32) -> Error {
-        let pf = match step {
-            Step::SetNumVfs { pf, .. } | Step::SetAutoprobe { pf, .. } => Some(pf),
-            other => other.vf().map(|vf| &vf.pf),
-        };
-        let driver = pf.and_then(|pf| sysfs::link_name(&self.device_dir(pf).join("driver")));
-        let name = pf.map_or_else(String::new, |pf| self.name_of(pf));
-        explain::step(step, errno, &name, driver.as_deref())
+        let driver = step.pf().and_then(|pf| sysfs::link_name(&self.device_dir(pf).join("driver")));
+        explain::step(step, errno, &self.name_of_step(step), driver.as_deref())
+    }
+
+    fn name_of_step(&self, step: &Step) -> String {
+        step.pf().map_or_else(String::new, |pf| self.name_of(pf))
     }
 
     fn name_of(&self, pf: &DeviceId) -> String {
@@ -294,7 +305,7 @@ fn uplink_ifindex(dir: &Path) -> Option<u32> {
     sysfs::number(&dir.join("net").join(uplink(dir)?).join("ifindex"))
 }
 
-fn stuck(step: &Step, pid: i32, timeout: Duration) -> Error {
+fn stuck(step: &str, pid: i32, timeout: Duration) -> Error {
     Error::new(
         Kind::TimedOut,
         format!("could not {step} within {} s: the kernel still works on it", timeout.as_secs_f32()),

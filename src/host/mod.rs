@@ -103,6 +103,7 @@ impl Host {
         self.add_other_buses(facts);
         let complete = !scope.here_only && add_other_namespaces(facts);
         facts.addresses = netlink.addresses()?;
+        facts.knows_usage = !scope.here_only;
         if scope.change {
             facts.routes = netlink.routes()?;
         }

@@ -99,7 +99,7 @@ fn read_vfs(pf: &Path, scope: Scope, aliases: &mut HashMap<String, String>) -> V
     links.sort_unstable();
     let mut vfs: Vec<VfFacts> =
         links.iter().map(|(index, dir)| read_vf(dir, *index, scope, aliases)).collect();
-    reread_drivers(&links, &mut vfs);
+    reread_drivers(&links, &mut vfs, scope, aliases);
     vfs
 }
 
@@ -148,16 +148,21 @@ fn node(dir: &Path, group: Option<u32>, aliases: &mut HashMap<String, String>) -
 }
 
 /// A VF between two drivers is seen without one; what is missing is looked at once more.
-fn reread_drivers(links: &[(VfIndex, PathBuf)], vfs: &mut [VfFacts]) {
+fn reread_drivers(
+    links: &[(VfIndex, PathBuf)],
+    vfs: &mut [VfFacts],
+    scope: Scope,
+    aliases: &mut HashMap<String, String>,
+) {
     // Where no VF has a driver none is expected (autoprobe off, NVMe): only exceptions are odd.
     let without = vfs.iter().filter(|vf| vf.driver.is_none()).count();
     if without == 0 || without == vfs.len() {
         return;
     }
     std::thread::sleep(Duration::from_millis(5));
-    for (vf, (_, dir)) in vfs.iter_mut().zip(links) {
+    for (vf, (index, dir)) in vfs.iter_mut().zip(links) {
         if vf.driver.is_none() {
-            vf.driver = sysfs::link_name(&dir.join("driver"));
+            *vf = read_vf(dir, *index, scope, aliases);
         }
     }
 }

@@ -31,12 +31,11 @@ pub fn is_userspace_driver(driver: &str) -> bool {
 /// `all_namespaces` says that the links of every namespace were read, so that a VF whose
 /// interface is in none of them is known to be hidden.
 pub fn inventory(facts: Facts, all_namespaces: bool) -> Inventory {
-    let Facts { pfs, links, addresses, routes, holders, warnings } = facts;
-    let witnesses =
-        Witnesses { links: &links, addresses: &addresses, routes: &routes, holders: &holders };
+    let Facts { pfs, links, addresses, routes, holders, warnings, knows_usage } = facts;
+    let witnesses = Witnesses::new(&links, &addresses, &routes, &holders);
     let by_device = Index::new(&links);
     let mut pfs: Vec<Pf> =
-        pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, all_namespaces, witnesses)).collect();
+        pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, all_namespaces, &witnesses)).collect();
     pfs.sort_by(|a, b| a.facts.device.cmp(&b.facts.device));
 
     let taken: std::collections::HashSet<&DeviceId> = pfs
@@ -51,7 +50,7 @@ pub fn inventory(facts: Facts, all_namespaces: bool) -> Inventory {
         .filter(|link| link.parent.as_ref().is_none_or(|device| !taken.contains(device)))
         .flat_map(|link| link.altnames.iter().chain([&link.name]).cloned())
         .collect();
-    Inventory { pfs, others, warnings }
+    Inventory { pfs, others, warnings, knows_usage }
 }
 
 /// Interfaces by the device behind them.
@@ -83,7 +82,7 @@ fn assemble_pf(
     mut facts: PfFacts,
     index: &Index<'_>,
     all_namespaces: bool,
-    witnesses: Witnesses<'_>,
+    witnesses: &Witnesses<'_>,
 ) -> Pf {
     let of_device = index.of(&facts.device);
     let is_rep = |link: &&&Link| link.phys_port_name.as_deref().is_some_and(is_representor);

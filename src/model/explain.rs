@@ -29,10 +29,7 @@ pub fn step(step: &Step, errno: i32, name: &str, driver: Option<&str>) -> Error 
 
 /// The step's phrase with the device called what people call it.
 fn named(step: &Step, name: &str) -> String {
-    let device = match step {
-        Step::SetNumVfs { pf, .. } | Step::SetAutoprobe { pf, .. } => pf.to_string(),
-        other => other.vf().map(|vf| vf.pf.to_string()).unwrap_or_default(),
-    };
+    let device = step.pf().map(ToString::to_string).unwrap_or_default();
     let phrase = step.to_string();
     if device.is_empty() || device == name { phrase } else { phrase.replacen(&device, name, 1) }
 }

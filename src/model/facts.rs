@@ -18,6 +18,8 @@ pub struct Facts {
     pub holders: Vec<Holder>,
     /// What could not be read though it should have been: one sentence each.
     pub warnings: Vec<String>,
+    /// Whether addresses and holders were read, so that none means none.
+    pub knows_usage: bool,
 }
 
 /// One device with SR-IOV capability, as its sysfs directory shows it.

@@ -16,6 +16,9 @@ pub struct Inventory {
     pub others: Vec<String>,
     /// What could not be read though it should have been: one sentence each.
     pub warnings: Vec<String>,
+    /// Whether everything that tells of use was looked at: not so for a copied tree, where a VF
+    /// without users may have some all the same.
+    pub knows_usage: bool,
 }
 
 /// A device that can have VFs.

@@ -143,6 +143,14 @@ impl Step {
         }
     }
 
+    /// The PF that the step is about, if it is about one.
+    pub fn pf(&self) -> Option<&DeviceId> {
+        match self {
+            Self::SetNumVfs { pf, .. } | Self::SetAutoprobe { pf, .. } => Some(pf),
+            other => other.vf().map(|vf| &vf.pf),
+        }
+    }
+
     /// The command an administrator would type for it; `pf_netdev` is the PF's interface.
     pub fn shell(&self, pf_netdev: &str) -> String {
         let vf_dir = |vf: &VfRef| format!("/sys/{}/virtfn{}", vf.pf.sysfs_dir(), vf.index);
@@ -172,7 +180,7 @@ impl Step {
                 format!("ip link set dev {pf_netdev} vf {} {attr}", vf.index)
             }
             Self::SetLink { vf, attr } => {
-                format!("ip link set dev $(ls {}/net) {attr}", vf_dir(vf))
+                format!("ip link set dev $(ls {}/net | head -1) {attr}", vf_dir(vf))
             }
         }
     }

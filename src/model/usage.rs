@@ -1,5 +1,6 @@
 //! Who uses a VF: what must be known before it is destroyed or given away.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,17 +28,41 @@ pub enum User {
     Up,
 }
 
-/// The interfaces, addresses, routes and processes that usage is judged by.
-#[derive(Debug, Clone, Copy)]
+/// The interfaces, addresses, routes and processes that usage is judged by, each where it is looked
+/// for, so that the cost does not grow with the square of the VFs.
+#[derive(Debug, Default)]
 pub struct Witnesses<'a> {
-    /// All interfaces.
-    pub links: &'a [Link],
-    /// Addresses by ifindex, this namespace only.
-    pub addresses: &'a [(u32, String)],
-    /// Routes by ifindex, this namespace only.
-    pub routes: &'a [(u32, String)],
-    /// Processes holding device nodes.
-    pub holders: &'a [Holder],
+    names: HashMap<u32, &'a str>,
+    uppers: HashMap<u32, Vec<&'a str>>,
+    addresses: HashMap<u32, Vec<&'a str>>,
+    routes: HashMap<u32, Vec<&'a str>>,
+    holders: &'a [Holder],
+}
+
+impl<'a> Witnesses<'a> {
+    /// Of the links only those of this namespace count: the same numbers mean others elsewhere.
+    /// Addresses and routes are by ifindex.
+    pub fn new(
+        links: &'a [Link],
+        addresses: &'a [(u32, String)],
+        routes: &'a [(u32, String)],
+        holders: &'a [Holder],
+    ) -> Self {
+        let mut all = Self { holders, ..Self::default() };
+        for link in links.iter().filter(|link| link.netns.is_none()) {
+            all.names.insert(link.ifindex, &link.name);
+            if let Some(lower) = link.lower.filter(|lower| *lower != link.ifindex) {
+                all.uppers.entry(lower).or_default().push(&link.name);
+            }
+        }
+        for (ifindex, text) in addresses {
+            all.addresses.entry(*ifindex).or_default().push(text);
+        }
+        for (ifindex, text) in routes {
+            all.routes.entry(*ifindex).or_default().push(text);
+        }
+        all
+    }
 }
 
 /// Every reason why the VF is in use, the weightiest first; empty means free.
@@ -48,7 +73,7 @@ pub fn users(
     vf: &VfFacts,
     netdevs: &[Link],
     must_have_netdev: bool,
-    witnesses: Witnesses<'_>,
+    witnesses: &Witnesses<'_>,
 ) -> Vec<User> {
     let mut users = Vec::new();
     if let Some(node) = &vf.node {
@@ -68,38 +93,19 @@ pub fn users(
     users
 }
 
-fn of_host_interface(link: &Link, witnesses: Witnesses<'_>) -> Vec<User> {
-    let here = |other: &&Link| other.netns.is_none();
-    let mut users = Vec::new();
-    if let Some(master) = link.master {
-        let name = witnesses
-            .links
-            .iter()
-            .filter(here)
-            .find(|other| other.ifindex == master)
-            .map_or_else(|| format!("interface {master}"), |other| other.name.clone());
-        users.push(User::Master(name));
-    }
-    users.extend(
-        witnesses
-            .links
-            .iter()
-            .filter(here)
-            .filter(|other| other.lower == Some(link.ifindex) && other.ifindex != link.ifindex)
-            .map(|other| User::Upper(other.name.clone())),
-    );
-    let on_it = |entries: &[(u32, String)]| -> Vec<String> {
-        entries
-            .iter()
-            .filter(|(ifindex, _)| *ifindex == link.ifindex)
-            .map(|(_, text)| text.clone())
-            .collect()
+fn of_host_interface(link: &Link, witnesses: &Witnesses<'_>) -> Vec<User> {
+    let named = |map: &HashMap<u32, Vec<&str>>| -> Vec<String> {
+        map.get(&link.ifindex).into_iter().flatten().map(|text| (*text).to_owned()).collect()
     };
-    users.extend(on_it(witnesses.addresses).into_iter().map(User::Address));
-    users.extend(on_it(witnesses.routes).into_iter().map(User::Route));
-    if link.up == Some(true) {
-        users.push(User::Up);
-    }
+    let mut users = Vec::new();
+    users.extend(link.master.map(|master| {
+        let name = witnesses.names.get(&master).map(|name| (*name).to_owned());
+        User::Master(name.unwrap_or_else(|| format!("interface {master}")))
+    }));
+    users.extend(named(&witnesses.uppers).into_iter().map(User::Upper));
+    users.extend(named(&witnesses.addresses).into_iter().map(User::Address));
+    users.extend(named(&witnesses.routes).into_iter().map(User::Route));
+    users.extend((link.up == Some(true)).then_some(User::Up));
     users
 }
 
@@ -155,12 +161,13 @@ mod tests {
         Link { ifindex, name: name.into(), up: Some(false), ..Link::default() }
     }
 
-    const NOBODY: Witnesses<'_> =
-        Witnesses { links: &[], addresses: &[], routes: &[], holders: &[] };
+    fn nobody() -> Witnesses<'static> {
+        Witnesses::default()
+    }
 
     #[test]
     fn a_down_interface_with_nothing_on_it_is_free() {
-        assert_eq!(users(&vf(None), &[link(3, "eth3")], true, NOBODY), []);
+        assert_eq!(users(&vf(None), &[link(3, "eth3")], true, &nobody()), []);
     }
 
     #[test]
@@ -173,14 +180,11 @@ mod tests {
             // the same numbers in another namespace mean other interfaces
             Link { lower: Some(3), netns: Some(Arc::default()), ..link(9, "foreign") },
         ];
-        let witnesses = Witnesses {
-            links: &links,
-            addresses: &[(3, "10.0.0.1/24".into()), (4, "10.0.0.2/24".into())],
-            routes: &[(3, "default".into())],
-            holders: &[],
-        };
+        let addresses = [(3, "10.0.0.1/24".into()), (4, "10.0.0.2/24".into())];
+        let routes = [(3, "default".into())];
+        let witnesses = Witnesses::new(&links, &addresses, &routes, &[]);
         let said: Vec<_> =
-            users(&vf(None), &[netdev], true, witnesses).iter().map(ToString::to_string).collect();
+            users(&vf(None), &[netdev], true, &witnesses).iter().map(ToString::to_string).collect();
         assert_eq!(said, ["master br0", "eth3.7 on top", "10.0.0.1/24", "route default", "up"]);
     }
 
@@ -188,24 +192,25 @@ mod tests {
     fn a_vf_in_another_namespace_is_in_use_whatever_it_carries() {
         let netns = Arc::new(Netns { name: Some("blue".into()), ..Netns::default() });
         let netdev = Link { netns: Some(netns), ..link(3, "net1") };
-        let witnesses = Witnesses { addresses: &[(3, "10.0.0.1/24".into())], ..NOBODY };
-        let said = users(&vf(None), &[netdev], true, witnesses);
+        let addresses = [(3, "10.0.0.1/24".into())];
+        let witnesses = Witnesses::new(&[], &addresses, &[], &[]);
+        let said = users(&vf(None), &[netdev], true, &witnesses);
         assert_eq!(said.len(), 1);
         assert_eq!(said[0].to_string(), "netns blue");
     }
 
     #[test]
     fn a_missing_interface_counts_only_where_there_must_be_one() {
-        assert_eq!(users(&vf(None), &[], true, NOBODY), [User::Unseen]);
-        assert_eq!(users(&vf(None), &[], false, NOBODY), []);
+        assert_eq!(users(&vf(None), &[], true, &nobody()), [User::Unseen]);
+        assert_eq!(users(&vf(None), &[], false, &nobody()), []);
     }
 
     #[test]
     fn only_the_holder_of_this_vfs_node_counts() {
         let holder = |node: &str| Holder { node: node.into(), pid: 7, comm: "dpdk".into() };
         let holders = [holder("/dev/vfio/1"), holder("/dev/vfio/11")];
-        let witnesses = Witnesses { holders: &holders, ..NOBODY };
-        let said = users(&vf(Some("/dev/vfio/11")), &[], false, witnesses);
+        let witnesses = Witnesses::new(&[], &[], &[], &holders);
+        let said = users(&vf(Some("/dev/vfio/11")), &[], false, &witnesses);
         assert_eq!(said, [User::Process(holder("/dev/vfio/11"))]);
         assert_eq!(said[0].to_string(), "dpdk[7]");
     }

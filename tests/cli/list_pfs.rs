@@ -51,7 +51,7 @@ fn a_pf_has_every_key_and_what_a_tree_cannot_tell_is_null() {
             "speed_mbps": 1000,
             "vfs_total": 7,
             "vfs_enabled": 4,
-            "vfs_in_use": 0,
+            "vfs_in_use": null,
             "autoprobe": true,
             "eswitch_mode": null,
             "numa_node": 0,

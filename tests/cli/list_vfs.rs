@@ -24,6 +24,7 @@ fn a_vf_has_every_key_and_what_a_tree_cannot_tell_is_null() {
             "driver": "igbvf",
             "model": "Intel Corporation 82576 Virtual Function",
             "netdev": "eth0v1",
+            "netdevs": ["eth0v1"],
             "altnames": [],
             "netns": {
                 "host": true,
@@ -54,7 +55,7 @@ fn a_vf_has_every_key_and_what_a_tree_cannot_tell_is_null() {
             "numa_node": 0,
             "iommu_group": 3,
             "device_node": null,
-            "in_use": false,
+            "in_use": null,
             "used_by": [],
             "stats": null,
         })

@@ -7,6 +7,7 @@
 
 mod checks;
 mod guest;
+mod hold;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -15,13 +16,21 @@ use crate::guest::Check;
 
 /// One boot: the lab's options and the checks that run in it.
 pub struct Scenario {
+    /// What the report calls it.
     pub name: &'static str,
+    /// Options of the lab.
     pub lab_options: &'static [&'static str],
+    /// Its checks.
     pub checks: &'static [Check],
 }
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, group, address] = args.as_slice()
+        && flag == "--hold-vfio"
+    {
+        hold::vfio(group, address);
+    }
     if let [flag, name, filters @ ..] = args.as_slice()
         && flag == "--in-guest"
     {

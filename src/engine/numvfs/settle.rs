@@ -61,7 +61,7 @@ impl<K: Kernel> Job<'_, K> {
         Ok(Settled { pf, restored, problems })
     }
 
-    fn look(&self) -> Result<Pf> {
+    pub(super) fn look(&self) -> Result<Pf> {
         let scope = Scope { change: true, all_classes: true, here_only: true, ..Scope::default() };
         let inventory = self.kernel.observe(scope)?;
         inventory.pfs.into_iter().find(|pf| pf.facts.device == self.device).ok_or_else(|| {

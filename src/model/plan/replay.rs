@@ -95,7 +95,7 @@ pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
         netdevs: want
             .name
             .iter()
-            .map(|name| Link { name: name.clone(), ..Link::default() })
+            .map(|name| Link { name: name.clone(), mtu: Some(1500), ..Link::default() })
             .collect(),
         representor: None,
         settings: Some(settings.clone()),
