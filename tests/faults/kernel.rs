@@ -1,4 +1,5 @@
 //! A kernel with one PF, small enough to be obviously right.
+#![allow(clippy::cast_possible_truncation)] // VF numbers are below 8
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -119,7 +120,7 @@ impl FakeKernel {
             let world = self.world.borrow();
             world.vfs.values().filter_map(|vf| vf.netdev.as_ref()).map(|n| n.name.clone()).collect()
         };
-        let name = (1..).map(|n| format!("eth{n}")).find(|name| !taken.contains(name)).unwrap();
+        let name = (1..1000).map(|n| format!("eth{n}")).find(|name| !taken.contains(name)).unwrap();
         let ifindex = self.next.get();
         self.next.set(ifindex + 1);
         let [_, _, c, d] = ifindex.to_be_bytes();

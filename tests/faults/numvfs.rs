@@ -1,4 +1,5 @@
 //! `set-numvfs` when the kernel, the driver or the VFs do not do as they should.
+#![allow(clippy::cast_possible_truncation)] // VF numbers are below 8
 
 use std::time::Duration;
 

@@ -202,6 +202,9 @@ pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
         let admin = want.settings.as_ref().and_then(|settings| settings.mac);
         let has_admin = vf.settings.as_ref().and_then(|settings| settings.mac);
 
+        // Before the MAC: igbvf resets on it, and so makes its own MAC known to the PF again.
+        let mtu = want.mtu.filter(|mtu| link.mtu != Some(*mtu));
+        steps.extend(mtu.map(|mtu| set_link(LinkAttr::Mtu(mtu))));
         let mac = want.mac.filter(|mac| link.mac != Some(*mac));
         let set_admin = |mac| Step::SetVf { vf: reference.clone(), attr: VfAttr::Mac(mac) };
         if mac.is_some() && has_admin.is_some_and(|admin| !admin.is_zero()) {
@@ -211,8 +214,6 @@ pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
         if let Some(admin) = admin.filter(|admin| mac.is_some() || has_admin != Some(*admin)) {
             steps.push(set_admin(admin));
         }
-        let mtu = want.mtu.filter(|mtu| link.mtu != Some(*mtu));
-        steps.extend(mtu.map(|mtu| set_link(LinkAttr::Mtu(mtu))));
     }
     steps.extend(renames(now, wanted));
     steps

@@ -122,8 +122,9 @@ pub fn dry_run_changes_nothing_and_its_shell_works() {
 }
 
 pub fn of_a_storage_device() {
-    let address =
-        ok("basename $(dirname $(grep -l 0x010802 /sys/bus/pci/devices/*/class | head -1))");
+    let address = ok(
+        "modprobe nvme; basename $(dirname $(grep -l 0x010802 /sys/bus/pci/devices/*/class | head -1))",
+    );
     sriovctl(&["set-numvfs", &address, "2"]).exits(0);
     assert_eq!(ok(&format!("cat /sys/bus/pci/devices/{address}/sriov_numvfs")), "2");
     let vfs = sriovctl(&["list-vfs", &address, "-o", "name"]).exits(0).out;
