@@ -120,7 +120,10 @@ impl<K: Kernel> Job<'_, K> {
         if let Err((error, changed)) = self.create(&plan.create) {
             // A write that still waits in the kernel holds the device: any other would wait too.
             let stuck = error.kind() == Kind::TimedOut;
-            return Err(if changed && !stuck { self.roll_back(plan, error) } else { error });
+            if stuck {
+                return Err(error.details(plan.destroys.iter().map(InUse::to_string)));
+            }
+            return Err(if changed { self.roll_back(plan, error) } else { error });
         }
         let settled = match self.settle(plan, request.driver.is_some()) {
             Ok(settled) => settled,

@@ -111,10 +111,13 @@ fn read_vf(
 ) -> VfFacts {
     let driver = sysfs::link_name(&dir.join("driver"));
     let iommu_group = group(dir);
-    let node = driver
-        .as_deref()
-        .filter(|driver| is_userspace_driver(driver))
-        .and_then(|_| node(dir, iommu_group, aliases));
+    // A VF that is being taken from a process has lost its driver already, and the process still
+    // has it.
+    let node = match driver.as_deref() {
+        Some(driver) if !is_userspace_driver(driver) => None,
+        Some(_) => node(dir, iommu_group, aliases),
+        None => node(dir, iommu_group, aliases).filter(|node| Path::new(node).exists()),
+    };
     VfFacts {
         index,
         device: sysfs::link_name(dir).and_then(|name| DeviceId::new("pci", &name)),

@@ -45,6 +45,8 @@ pub fn agree_with_ip_lspci_and_sysfs() {
         ip link set eth1 vf 3 max_tx_rate 100 || ip link set eth1 vf 3 vlan 7
         ip link property add dev eth0 altname uplink-with-a-long-name
         ip link set eth1 mtu 1400");
+    let carrier = "cat /sys/class/net/eth0/operstate /sys/class/net/eth1/operstate";
+    eventually("both links are up again", || ok(carrier) == "up\nup");
     let links = ip_links();
     let listed = pfs();
     assert_eq!(listed.len(), 2, "PFs");
