@@ -11,6 +11,7 @@ use super::write::{self, Failed};
 use super::{Host, sysfs};
 use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::explain;
+use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
 use crate::model::link::is_representor;
 use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
@@ -72,7 +73,8 @@ impl Host {
                     format!("{name}: its number of VFs is being changed, and that does not end"),
                 )
                 .device(name)
-                .hint("find who holds a VF: sriovctl list-vfs --in-use"))
+                .details(holder_lines())
+                .hint("end the process that holds a VF of it, then run this again"))
             }
         }
     }
@@ -313,5 +315,13 @@ fn stuck(step: &str, pid: i32, timeout: Duration) -> Error {
     .detail(format!(
         "process {pid} waits in the kernel; it ends, and the change happens, when whoever holds a VF lets it go"
     ))
-    .hint("find who holds a VF: sriovctl list-vfs --in-use")
+    .hint("end the process that holds a VF")
+}
+
+/// Every process that holds a device node: which VF it has cannot be told any more, once the
+/// kernel has begun to take it away.
+fn holder_lines() -> Vec<String> {
+    let holders = super::holders::read(&std::collections::HashMap::new());
+    let line = |holder: &Holder| format!("{}[{}] holds {}", holder.comm, holder.pid, holder.node);
+    holders.iter().map(line).collect()
 }
