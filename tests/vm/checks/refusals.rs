@@ -70,8 +70,8 @@ pub fn a_held_vfio_group_names_the_process() {
 
 pub fn a_stalled_write_ends_in_time() {
     let pid = use_a_vf();
-    let done = sriovctl(&["set-numvfs", "eth0", "0", "--force", "--timeout", "8"]).exits(7);
-    done.says("within 8 s").says("lets it go").says(&format!("[{pid}]"));
+    let done = sriovctl(&["set-numvfs", "eth0", "0", "--force", "--timeout", "4"]).exits(7);
+    done.says("within 4 s").says("lets it go").says(&format!("[{pid}]"));
     // Another change would wait for the device as well; lists still work.
     let second = sriovctl(&["set-numvfs", "eth0", "1", "--force"]).exits(7);
     second.says("that does not end").says(&format!("[{pid}] holds /dev/vfio/"));
