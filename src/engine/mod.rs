@@ -1,13 +1,21 @@
 //! DO: verbs, each a decision of the model carried out on a [`Kernel`].
 
+pub mod attach;
+pub mod detach;
 pub mod numvfs;
+mod restore;
+pub mod state;
+pub mod store;
 
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::model::facts::Scope;
-use crate::model::ids::DeviceId;
+use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
+use crate::model::link::Netns;
+use crate::model::record::NetnsId;
+use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
 
 /// The one seam: what the engine needs of a host. `host::Host` is the real one; tests have a small
@@ -27,6 +35,29 @@ pub trait Kernel {
     /// Keeps every other changer away from the PF, waiting at most `timeout` for the present one.
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard>;
 
+    /// Keeps other changers away from one VF, and resizes from its PF, likewise.
+    fn lock_device(
+        &self,
+        device: &DeviceId,
+        pf: Option<&DeviceId>,
+        timeout: Duration,
+    ) -> Result<Self::Guard>;
+
+    /// Looks at one device, wherever its interface is: in the namespace of the hint most likely.
+    fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen>;
+
+    /// The namespace that a person or a runtime means.
+    fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId>;
+
+    /// Every other namespace, for a person to choose from.
+    fn namespaces(&self) -> Result<Vec<Netns>>;
+
+    /// Looks into a namespace; `None`: it is gone, or another one has its path by now.
+    fn look_into(&self, netns: &NetnsId) -> Result<Option<Target>>;
+
+    /// Tells the neighbours of an interface's addresses. Nothing depends on whether they hear it.
+    fn announce(&self, device: &DeviceId, at: &NetnsId, addresses: &[Cidr]);
+
     /// Whether nothing will rename this interface any more: udev is done with it, or there is none.
     fn is_named(&self, ifindex: u32) -> bool;
 
@@ -35,6 +66,17 @@ pub trait Kernel {
 
     /// A clock that only goes forward.
     fn now(&self) -> Duration;
+}
+
+/// How a namespace is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetnsChoice {
+    /// By name (`ip netns`) or path.
+    Named(String),
+    /// By a process in it.
+    Pid(u32),
+    /// By the container whose processes are in it: its id or the beginning of it.
+    Container(String),
 }
 
 /// What the engine tells while it works.

@@ -32,6 +32,14 @@ impl Host {
             Step::Bind { vf, driver } => self.bind(step, vf, driver, timeout),
             Step::SetVf { vf, attr } => self.set_vf(step, vf, *attr, timeout),
             Step::SetLink { vf, attr } => self.set_vf_link(step, vf, attr, timeout),
+            Step::Link { device, at, set } => self.set_link(step, device, at, set, timeout),
+            Step::BringHome { device, at, name, detour } => {
+                self.bring_home(step, device, at, name, *detour, timeout)
+            }
+            Step::AltNames { device, at, add, remove } => {
+                self.set_altnames(step, device, at, (add, remove))
+            }
+            Step::Configure { device, at, config } => self.configure(step, device, at, config),
         }
     }
 
@@ -45,7 +53,7 @@ impl Host {
         Err(Error::new(Kind::Usage, message).hint("leave --root away to change this host"))
     }
 
-    fn device_dir(&self, device: &DeviceId) -> PathBuf {
+    pub(super) fn device_dir(&self, device: &DeviceId) -> PathBuf {
         self.root.join("sys").join(device.sysfs_dir())
     }
 
@@ -257,7 +265,7 @@ impl Host {
     }
 
     /// Repeats a change while the driver says that the VF is resetting (i40e: EAGAIN, ice: EBUSY).
-    fn patiently(
+    pub(super) fn patiently(
         &self,
         step: &Step,
         timeout: Duration,
@@ -280,7 +288,7 @@ impl Host {
         }
     }
 
-    fn refused(&self, step: &Step, errno: i32) -> Error {
+    pub(super) fn refused(&self, step: &Step, errno: i32) -> Error {
         let driver = step.pf().and_then(|pf| sysfs::link_name(&self.device_dir(pf).join("driver")));
         explain::step(step, errno, &self.name_of_step(step), driver.as_deref())
     }
@@ -303,7 +311,7 @@ fn uplink(dir: &Path) -> Option<String> {
     })
 }
 
-fn uplink_ifindex(dir: &Path) -> Option<u32> {
+pub(super) fn uplink_ifindex(dir: &Path) -> Option<u32> {
     sysfs::number(&dir.join("net").join(uplink(dir)?).join("ifindex"))
 }
 

@@ -13,14 +13,43 @@ use crate::model::ids::DeviceId;
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Guard {
-    _file: File,
+    _files: Vec<File>,
 }
 
-/// Locks a device for changes, waiting at most `timeout`.
+/// Locks a PF for a change of its VFs' number, waiting at most `timeout`.
 pub fn exclusive(dir: &Path, device: &DeviceId, timeout: Duration) -> Result<Guard> {
+    let file = lock(dir, device, false, Instant::now() + timeout, timeout)?;
+    Ok(Guard { _files: vec![file] })
+}
+
+/// Locks one device for itself, and its PF against a change of the number, waiting at most
+/// `timeout` for both.
+pub fn device(
+    dir: &Path,
+    device: &DeviceId,
+    pf: Option<&DeviceId>,
+    timeout: Duration,
+) -> Result<Guard> {
+    let end = Instant::now() + timeout;
+    let mut files = Vec::new();
+    if let Some(pf) = pf {
+        files.push(lock(dir, pf, true, end, timeout)?);
+    }
+    files.push(lock(dir, device, false, end, timeout)?);
+    Ok(Guard { _files: files })
+}
+
+fn lock(
+    dir: &Path,
+    device: &DeviceId,
+    shared: bool,
+    end: Instant,
+    timeout: Duration,
+) -> Result<File> {
     let path = dir.join(format!("{}-{}.lock", device.bus(), device.name()));
-    let failed =
-        |error: std::io::Error| Error::io(format_args!("locking {}", path.display()), &error);
+    let failed = |error: std::io::Error| {
+        Error::io(format_args!("locking {}", path.display()), &error)
+    };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let mut file = OpenOptions::new()
         .read(true)
@@ -31,12 +60,11 @@ pub fn exclusive(dir: &Path, device: &DeviceId, timeout: Duration) -> Result<Gua
         .custom_flags(nix::libc::O_NOFOLLOW)
         .open(&path)
         .map_err(failed)?;
-    let end = Instant::now() + timeout;
     loop {
-        match file.try_lock() {
+        match if shared { file.try_lock_shared() } else { file.try_lock() } {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if Instant::now() < end => {
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(5));
             }
             Err(TryLockError::WouldBlock) => return Err(held(&path, device, timeout)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -47,7 +75,7 @@ pub fn exclusive(dir: &Path, device: &DeviceId, timeout: Duration) -> Result<Gua
         .set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(Guard { _file: file })
+    Ok(file)
 }
 
 fn held(path: &Path, device: &DeviceId, timeout: Duration) -> Error {

@@ -1,16 +1,20 @@
 //! TOUCH: the only room that meets the operating system, and never decides.
 
+mod announce;
 mod apply;
 mod ethtool;
 mod holders;
+mod inspect;
 mod kmsg;
 mod links;
 mod lock;
 mod managed;
+mod moves;
 pub mod netlink;
 mod netns;
 mod pci;
 pub mod pci_ids;
+mod state;
 mod sysfs;
 mod write;
 
@@ -19,13 +23,15 @@ use std::time::{Duration, Instant};
 
 use self::netlink::Netlink;
 use self::netlink::devlink::Devlink;
-use crate::engine::Kernel;
+use crate::engine::{Kernel, NetnsChoice};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
 use crate::model::facts::{Facts, PfFacts, Scope};
-use crate::model::ids::DeviceId;
+use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
-use crate::model::link::Link;
+use crate::model::link::{Link, Netns};
+use crate::model::record::NetnsId;
+use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
 
 /// This host, or a tree that looks like one.
@@ -103,6 +109,7 @@ impl Host {
         self.add_other_buses(facts);
         let complete = !scope.here_only && add_other_namespaces(facts);
         facts.addresses = netlink.addresses()?;
+        facts.owners = self.owners();
         facts.knows_usage = !scope.here_only;
         if scope.change {
             facts.routes = netlink.routes()?;
@@ -214,6 +221,45 @@ impl Kernel for Host {
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard> {
         self.must_be_live()?;
         lock::exclusive(&self.root.join("run/sriovctl/lock"), pf, timeout)
+    }
+
+    fn lock_device(
+        &self,
+        device: &DeviceId,
+        pf: Option<&DeviceId>,
+        timeout: Duration,
+    ) -> Result<Self::Guard> {
+        self.must_be_live()?;
+        lock::device(&self.root.join("run/sriovctl/lock"), device, pf, timeout)
+    }
+
+    fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
+        self.must_be_live()?;
+        self.inspect_device(device, hint)
+    }
+
+    fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
+        self.must_be_live()?;
+        netns::find(choice)
+    }
+
+    fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {
+        let Some(links) = netns::links_at(id)? else { return Ok(None) };
+        let names = links.into_iter().flat_map(|link| {
+            let Link { name, mut altnames, .. } = link;
+            altnames.push(name);
+            altnames
+        });
+        let is_host = netns::own()? == (id.device, id.inode);
+        Ok(Some(Target { netns: id.clone(), is_host, names: names.collect() }))
+    }
+
+    fn namespaces(&self) -> Result<Vec<Netns>> {
+        netns::others()
+    }
+
+    fn announce(&self, device: &DeviceId, at: &NetnsId, addresses: &[Cidr]) {
+        announce::announce(device, at, addresses);
     }
 
     fn is_named(&self, ifindex: u32) -> bool {

@@ -10,8 +10,11 @@ use nix::sched::{CloneFlags, setns};
 
 use super::netlink::Netlink;
 use super::sysfs;
-use crate::error::{Error, Result};
+use crate::engine::NetnsChoice;
+use crate::error::{Error, Kind, Result};
 use crate::model::link::{Link, Netns};
+use crate::model::record::NetnsId;
+use crate::model::selector::nearest;
 
 /// Directories in which namespaces are kept by name.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
@@ -45,10 +48,7 @@ pub fn others() -> Result<Vec<Netns>> {
             }
         }
     }
-    let mut pids: Vec<u32> =
-        sysfs::names(Path::new("/proc")).iter().filter_map(|name| name.parse().ok()).collect();
-    pids.sort_unstable();
-    for pid in pids {
+    for pid in pids() {
         let path = format!("/proc/{pid}/ns/net");
         let Ok((_, inode)) = identity(Path::new(&path)) else { continue };
         if inode == own.1 {
@@ -76,21 +76,140 @@ pub fn container_of(cgroup: &str) -> Option<String> {
 
 /// The interfaces in another namespace, each marked with it.
 pub fn links_in(netns: Netns) -> Result<Vec<Link>> {
-    let what = format!("entering the network namespace {}", netns.path);
-    let path = netns.path.clone();
-    // On a thread of its own: there is nothing to switch back, whatever fails.
-    let read = move || -> Result<Vec<Link>> {
-        let file = fs::File::open(&path).map_err(|error| Error::io(&what, &error))?;
-        setns(&file, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::os(&what, errno as i32))?;
-        Netlink::route()?.links(false)
-    };
-    let joined = std::thread::scope(|scope| scope.spawn(read).join());
-    let mut links = joined.unwrap_or_else(|_| Ok(Vec::new()))?;
+    let mut links = enter(&netns.path, None, || Netlink::route()?.links(false))?.unwrap_or_default();
     let netns = Arc::new(netns);
     for link in &mut links {
         link.netns = Some(Arc::clone(&netns));
     }
     Ok(links)
+}
+
+/// The interfaces in a namespace; `None`: it is gone.
+pub fn links_at(netns: &NetnsId) -> Result<Option<Vec<Link>>> {
+    enter(&netns.path, Some(netns), || Netlink::route()?.names())
+}
+
+/// Does something in a namespace, on a thread of its own: there is nothing to switch back, whatever
+/// fails. `None`: the namespace is gone, or its path leads to another one than is `expected`.
+pub fn enter<T: Send>(
+    path: &str,
+    expected: Option<&NetnsId>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<Option<T>> {
+    let Some(file) = open(path, expected)? else { return Ok(None) };
+    let inside = move || -> Result<T> {
+        setns(&file, CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| Error::os(entering(path), errno as i32))?;
+        work()
+    };
+    let joined = std::thread::scope(|scope| scope.spawn(inside).join());
+    let done = joined.unwrap_or_else(|_| Err(Error::new(Kind::Failed, "a thread died")))?;
+    Ok(Some(done))
+}
+
+fn entering(path: &str) -> String {
+    format!("entering the network namespace {path}")
+}
+
+/// Opens a namespace; `None`: it is gone, or its path leads to another one.
+pub fn open(path: &str, expected: Option<&NetnsId>) -> Result<Option<fs::File>> {
+    let gone = |error: &std::io::Error| {
+        let errno = error.raw_os_error();
+        errno == Some(nix::libc::ENOENT) || errno == Some(nix::libc::ESRCH)
+    };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if gone(&error) => return Ok(None),
+        Err(error) => return Err(Error::io(entering(path), &error)),
+    };
+    let meta = file.metadata().map_err(|error| Error::io(entering(path), &error))?;
+    let is_it = expected.is_none_or(|id| (meta.dev(), meta.ino()) == (id.device, id.inode));
+    Ok(is_it.then_some(file))
+}
+
+/// The lasting identity of a namespace that was found.
+pub fn id_of(netns: &Netns) -> Result<NetnsId> {
+    let (device, _) = own()?;
+    Ok(NetnsId { path: netns.path.clone(), device, inode: netns.inode })
+}
+
+/// Whatever can be said of a namespace by its identity.
+pub fn described(id: &NetnsId) -> Netns {
+    let all = others().unwrap_or_default();
+    let found = all.into_iter().find(|netns| netns.inode == id.inode);
+    found.unwrap_or_else(|| Netns { inode: id.inode, path: id.path.clone(), ..Netns::default() })
+}
+
+/// The namespace that is meant.
+pub fn find(choice: &NetnsChoice) -> Result<NetnsId> {
+    match choice {
+        NetnsChoice::Named(name) if name.contains('/') => of_path(name.clone()),
+        NetnsChoice::Named(name) => {
+            let places = NAMED.iter().map(|dir| format!("{dir}/{name}"));
+            let found = places.clone().find(|path| Path::new(path).exists());
+            found.map_or_else(|| Err(no_such(name)), of_path)
+        }
+        NetnsChoice::Pid(pid) => of_path(format!("/proc/{pid}/ns/net")),
+        NetnsChoice::Container(id) => of_container(id),
+    }
+}
+
+fn of_path(path: String) -> Result<NetnsId> {
+    let (device, inode) = match identity(Path::new(&path)) {
+        Ok(identity) => identity,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(&path)),
+        Err(error) => return Err(Error::io(entering(&path), &error)),
+    };
+    if device != own()?.0 {
+        return Err(Error::new(Kind::Usage, format!("{path} is no network namespace"))
+            .hint("name one of: ip netns list, or give a process with --pid"));
+    }
+    Ok(NetnsId { path, device, inode })
+}
+
+fn no_such(name: &str) -> Error {
+    let named: Vec<String> = NAMED.iter().flat_map(|dir| sysfs::names(Path::new(dir))).collect();
+    let error = Error::new(Kind::NotFound, format!("there is no network namespace {name}"));
+    match nearest(name, named.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error.hint("see which there are: ip netns list"),
+    }
+}
+
+/// By the cgroup of its processes, which every runtime names after the container: no daemon is
+/// asked. The first process is the container's init.
+fn of_container(id: &str) -> Result<NetnsId> {
+    let is_hex = id.len() >= 4 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hex {
+        let message = format!("\"{id}\" is not a container id (4 to 64 hexadecimal digits)");
+        return Err(Error::new(Kind::Usage, message)
+            .hint("see it with: docker ps, podman ps, crictl ps or ctr containers list"));
+    }
+    let mut found: Vec<(String, u32)> = Vec::new();
+    for pid in pids() {
+        let cgroup = sysfs::text(Path::new(&format!("/proc/{pid}/cgroup")));
+        let container = cgroup.and_then(|cgroup| container_of(&cgroup));
+        if let Some(container) = container.filter(|container| container.starts_with(id))
+            && !found.iter().any(|(known, _)| *known == container)
+        {
+            found.push((container, pid));
+        }
+    }
+    match found.as_slice() {
+        [] => Err(Error::new(Kind::NotFound, format!("no process of a container {id} runs here"))),
+        [(_, pid)] => of_path(format!("/proc/{pid}/ns/net")),
+        many => Err(Error::new(Kind::Usage, format!("{id} is the beginning of several containers"))
+            .details(many.iter().map(|(container, _)| container.clone()))
+            .hint("give more of its id")),
+    }
+}
+
+/// Processes by number, in which order the first of a container comes first.
+fn pids() -> Vec<u32> {
+    let names = sysfs::names(Path::new("/proc"));
+    let mut pids: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn read_vfs(pf: &Path, scope: Scope, aliases: &mut HashMap<String, String>) -> V
     vfs
 }
 
-fn read_vf(
+pub(super) fn read_vf(
     dir: &Path,
     index: VfIndex,
     scope: Scope,

@@ -31,8 +31,8 @@ pub fn is_userspace_driver(driver: &str) -> bool {
 /// `all_namespaces` says that the links of every namespace were read, so that a VF whose
 /// interface is in none of them is known to be hidden.
 pub fn inventory(facts: Facts, all_namespaces: bool) -> Inventory {
-    let Facts { pfs, links, addresses, routes, holders, warnings, knows_usage } = facts;
-    let witnesses = Witnesses::new(&links, &addresses, &routes, &holders);
+    let Facts { pfs, links, addresses, routes, holders, owners, warnings, knows_usage } = facts;
+    let witnesses = Witnesses::new(&links, &addresses, &routes, &holders).with_owners(&owners);
     let by_device = Index::new(&links);
     let mut pfs: Vec<Pf> =
         pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, all_namespaces, &witnesses)).collect();

@@ -16,6 +16,8 @@ pub struct Facts {
     pub routes: Vec<(u32, String)>,
     /// Processes that hold a VFIO or UIO node open.
     pub holders: Vec<Holder>,
+    /// Whom each recorded device belongs to.
+    pub owners: Vec<(DeviceId, String)>,
     /// What could not be read though it should have been: one sentence each.
     pub warnings: Vec<String>,
     /// Whether addresses and holders were read, so that none means none.

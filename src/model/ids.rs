@@ -4,6 +4,7 @@
 //! spelling, so that output can be pasted back as input.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -179,6 +180,71 @@ impl FromStr for VlanId {
             .filter(|id| *id <= 4094)
             .map(Self)
             .ok_or_else(|| ParseIdError::new(text, "a VLAN (0-4094, 0 = untagged)"))
+    }
+}
+
+/// An address with its prefix length, `10.0.0.1/24`: an interface's, or a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cidr {
+    /// The address.
+    pub address: IpAddr,
+    /// How many bits of it name the network.
+    pub prefix: u8,
+}
+string_serde!(Cidr);
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = ParseIdError;
+
+    /// `default` is the destination of everything by IPv4.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "an address with prefix length (want 10.0.0.1/24)");
+        let text = if text == "default" { "0.0.0.0/0" } else { text };
+        let (address, prefix) = text.split_once('/').ok_or_else(error)?;
+        let address: IpAddr = address.parse().map_err(|_| error())?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let is_number = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        let prefix = is_number.then(|| prefix.parse().ok()).flatten();
+        let prefix = prefix.filter(|prefix| *prefix <= longest).ok_or_else(error)?;
+        Ok(Self { address, prefix })
+    }
+}
+
+/// A name that an interface can have: 1-15 bytes, no `/`, `:` or white space, not `.` or `..`
+/// (kernel: net/core/dev.c, `dev_valid_name`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IfName(String);
+string_serde!(IfName);
+
+impl IfName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for IfName {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let bad = |c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control();
+        let valid = (1..=15).contains(&text.len()) && text != "." && text != ".." && !text.contains(bad);
+        let error = || ParseIdError::new(text, "an interface name (1-15 characters, no / : % or space)");
+        valid.then(|| Self(text.to_owned())).ok_or_else(error)
     }
 }
 

@@ -24,6 +24,10 @@ pub struct Link {
     pub mtu: Option<u32>,
     /// Administratively up (`IFF_UP`).
     pub up: Option<bool>,
+    /// Promiscuous by somebody's wish (`IFF_PROMISC`).
+    pub promisc: bool,
+    /// Takes all multicast by somebody's wish (`IFF_ALLMULTI`).
+    pub allmulti: bool,
     /// RFC 2863 state: `up`, `down`, `lowerlayerdown`, ...
     pub operstate: Option<String>,
     /// Speed in Mbit/s; filled for PFs only.

@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod link;
 pub mod plan;
 pub mod record;
+pub mod seen;
 pub mod selector;
 pub mod step;
 pub mod usage;

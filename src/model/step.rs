@@ -4,11 +4,13 @@
 //! by PF and VF index, never by ifindex, interface name or IOMMU group, which do not survive.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{DeviceId, MacAddr, VfIndex};
-use super::link::{LinkState, VlanTag};
+use super::ids::{Cidr, DeviceId, MacAddr, VfIndex};
+use super::link::{LinkState, VfSettings, VlanTag};
+use super::record::NetnsId;
 
 /// A VF by what survives: its PF's device and its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,93 @@ pub enum Step {
         /// The property.
         attr: LinkAttr,
     },
+    /// Properties of a device's interface, wherever it is: one message, and so one change.
+    Link {
+        /// The device.
+        device: DeviceId,
+        /// Where its interface is.
+        at: Place,
+        /// What shall be.
+        set: LinkSet,
+    },
+    /// The interface is in the host's namespace under this name, and down. It is renamed before it
+    /// is moved, so that the host never sees another name.
+    BringHome {
+        /// The device.
+        device: DeviceId,
+        /// Where its interface is.
+        at: NetnsId,
+        /// Its name on the host.
+        name: String,
+        /// Whether it must be renamed in a namespace made for that, since the name is taken where
+        /// it is.
+        detour: bool,
+    },
+    /// Alternative names of a device's interface.
+    AltNames {
+        /// The device.
+        device: DeviceId,
+        /// Where its interface is.
+        at: Place,
+        /// Names to add.
+        add: Vec<String>,
+        /// Names to remove.
+        remove: Vec<String>,
+    },
+    /// The interface can be used in the namespace: addresses, up, routes.
+    Configure {
+        /// The device.
+        device: DeviceId,
+        /// The namespace it is in.
+        at: NetnsId,
+        /// What it gets.
+        config: IpConfig,
+    },
+}
+
+/// Where an interface is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In the namespace that this program runs in.
+    Host,
+    /// In another.
+    Netns(NetnsId),
+}
+
+/// What one message sets on an interface; `None` is left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSet {
+    /// Up or down.
+    pub up: Option<bool>,
+    /// No longer promiscuous, nor taking all multicast.
+    pub quiet: bool,
+    /// Hardware address.
+    pub mac: Option<MacAddr>,
+    /// Largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// Name, in the namespace it is moved to if it is moved.
+    pub name: Option<String>,
+    /// Namespace to move to.
+    pub to: Option<NetnsId>,
+}
+
+/// Addresses and routes of an interface in a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpConfig {
+    /// Addresses with their prefix length.
+    pub addresses: Vec<Cidr>,
+    /// Routes.
+    pub routes: Vec<Route>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Destination.
+    pub to: Cidr,
+    /// Next hop; none: on the link itself.
+    pub via: Option<IpAddr>,
 }
 
 /// A setting of a VF that its PF keeps.
@@ -121,6 +210,21 @@ pub enum LinkAttr {
     Name(String),
 }
 
+impl VfAttr {
+    /// Whether `settings` are so; `None` where the driver does not say.
+    pub fn is_set_in(self, settings: &VfSettings) -> Option<bool> {
+        Some(match self {
+            Self::Mac(mac) => settings.mac? == mac,
+            Self::Vlan(tag) => settings.vlan? == tag,
+            Self::Rate { min, max } => (settings.min_tx_rate?, settings.max_tx_rate?) == (min, max),
+            Self::Spoofchk(on) => settings.spoofchk? == on,
+            Self::Trust(on) => settings.trust? == on,
+            Self::QueryRss(on) => settings.query_rss? == on,
+            Self::LinkState(state) => settings.link_state? == state,
+        })
+    }
+}
+
 /// What applying a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -139,7 +243,7 @@ impl Step {
             | Self::Bind { vf, .. }
             | Self::SetVf { vf, .. }
             | Self::SetLink { vf, .. } => Some(vf),
-            Self::SetNumVfs { .. } | Self::SetAutoprobe { .. } | Self::LoadDriver { .. } => None,
+            _ => None,
         }
     }
 
@@ -148,6 +252,17 @@ impl Step {
         match self {
             Self::SetNumVfs { pf, .. } | Self::SetAutoprobe { pf, .. } => Some(pf),
             other => other.vf().map(|vf| &vf.pf),
+        }
+    }
+
+    /// The device whose interface the step is about, if it is about one by device.
+    pub fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::Link { device, .. }
+            | Self::BringHome { device, .. }
+            | Self::AltNames { device, .. }
+            | Self::Configure { device, .. } => Some(device),
+            _ => None,
         }
     }
 
@@ -182,8 +297,51 @@ impl Step {
             Self::SetLink { vf, attr } => {
                 format!("ip link set dev $(ls {}/net | head -1) {attr}", vf_dir(vf))
             }
+            Self::Link { device, at, set } => {
+                format!("{} link set dev {} {set}", ip(at), interface(device))
+            }
+            Self::BringHome { device, at, name, .. } => {
+                let (ip, interface) = (ip(&Place::Netns(at.clone())), interface(device));
+                format!(
+                    "{ip} link set dev {interface} down name {name} && {ip} link set dev {name} netns 1"
+                )
+            }
+            Self::AltNames { device, at, add, remove } => {
+                let words = |verb: &str, names: &[String]| {
+                    let names = names.iter().map(|name| format!(" altname {name}"));
+                    let ip = format!("{} link property {verb} dev {}", ip(at), interface(device));
+                    ip + &names.collect::<String>()
+                };
+                let lines = [
+                    (!remove.is_empty()).then(|| words("del", remove)),
+                    (!add.is_empty()).then(|| words("add", add)),
+                ];
+                lines.into_iter().flatten().collect::<Vec<_>>().join(" && ")
+            }
+            Self::Configure { device, at, config } => {
+                let (ip, interface) = (ip(&Place::Netns(at.clone())), interface(device));
+                let addresses = config.addresses.iter();
+                let addresses = addresses.map(|a| format!("{ip} address add {a} dev {interface}"));
+                let routes = config.routes.iter();
+                let routes = routes.map(|r| format!("{ip} route add {r} dev {interface}"));
+                let up = format!("{ip} link set dev {interface} up");
+                addresses.chain([up]).chain(routes).collect::<Vec<_>>().join(" && ")
+            }
         }
     }
+}
+
+/// The command of iproute2 for a place.
+fn ip(at: &Place) -> String {
+    match at {
+        Place::Host => "ip".to_owned(),
+        Place::Netns(netns) => format!("nsenter --net={} ip", netns.path),
+    }
+}
+
+/// The interface of a device in a shell command, wherever it is: only netlink can tell.
+fn interface(device: &DeviceId) -> String {
+    format!("$(ip -j -d link | jq -r '.[]|select(.parentdev==\"{}\").ifname')", device.name())
 }
 
 fn on_off(on: bool) -> &'static str {
@@ -225,6 +383,31 @@ impl fmt::Display for LinkAttr {
     }
 }
 
+/// As `ip link set NAME ...` spells it.
+impl fmt::Display for LinkSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            self.up.map(|up| if up { "up" } else { "down" }.to_owned()),
+            self.quiet.then(|| "promisc off allmulticast off".to_owned()),
+            self.mac.map(|mac| format!("address {mac}")),
+            self.mtu.map(|mtu| format!("mtu {mtu}")),
+            self.to.as_ref().map(|to| format!("netns {}", to.path)),
+            self.name.as_ref().map(|name| format!("name {name}")),
+        ];
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// As `ip route add` spells it.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.via {
+            Some(via) => write!(f, "{} via {via}", self.to),
+            None => write!(f, "{}", self.to),
+        }
+    }
+}
+
 /// An infinitive phrase: continues "could not ...".
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,6 +427,25 @@ impl fmt::Display for Step {
             Self::Bind { vf, driver } => write!(f, "bind {vf} to {driver}"),
             Self::SetVf { vf, attr } => write!(f, "set {attr} on {vf}"),
             Self::SetLink { vf, attr } => write!(f, "set {attr} on the interface of {vf}"),
+            Self::Link { device, set: LinkSet { to: Some(to), name, .. }, .. } => {
+                let name = name.as_deref().unwrap_or("its present name");
+                write!(f, "move {device} to {} as {name}", to.path)
+            }
+            Self::Link { device, set, .. } => write!(f, "set {set} on the interface of {device}"),
+            Self::BringHome { device, name, .. } => {
+                write!(f, "bring {device} back to the host as {name}")
+            }
+            Self::AltNames { device, add, remove, .. } if add.is_empty() => {
+                write!(f, "remove the altnames {} of {device}", remove.join(", "))
+            }
+            Self::AltNames { device, add, .. } => {
+                write!(f, "give {device} the altnames {}", add.join(", "))
+            }
+            Self::Configure { device, at, config } => {
+                let addresses: Vec<_> = config.addresses.iter().map(Cidr::to_string).collect();
+                let with = if addresses.is_empty() { "no address" } else { &*addresses.join(", ") };
+                write!(f, "bring {device} up in {} with {with}", at.path)
+            }
         }
     }
 }

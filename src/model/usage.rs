@@ -5,11 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::facts::{Holder, VfFacts};
+use super::ids::DeviceId;
 use super::link::{Link, Netns};
 
 /// One reason why a VF counts as in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum User {
+    /// It is attached, or being attached, for somebody.
+    Record(String),
     /// Its interface is in another network namespace.
     Netns(Arc<Netns>),
     /// It has a network driver, but its interface is in no namespace that can be seen.
@@ -37,9 +40,16 @@ pub struct Witnesses<'a> {
     addresses: HashMap<u32, Vec<&'a str>>,
     routes: HashMap<u32, Vec<&'a str>>,
     holders: &'a [Holder],
+    owners: HashMap<&'a DeviceId, &'a str>,
 }
 
 impl<'a> Witnesses<'a> {
+    /// With the owners of recorded devices.
+    pub fn with_owners(mut self, owners: &'a [(DeviceId, String)]) -> Self {
+        self.owners = owners.iter().map(|(device, owner)| (device, owner.as_str())).collect();
+        self
+    }
+
     /// Of the links only those of this namespace count: the same numbers mean others elsewhere.
     /// Addresses and routes are by ifindex.
     pub fn new(
@@ -76,6 +86,8 @@ pub fn users(
     witnesses: &Witnesses<'_>,
 ) -> Vec<User> {
     let mut users = Vec::new();
+    let owner = vf.device.as_ref().and_then(|device| witnesses.owners.get(device));
+    users.extend(owner.map(|owner| User::Record((*owner).to_owned())));
     if let Some(node) = &vf.node {
         let holds = |holder: &&Holder| &holder.node == node;
         users.extend(witnesses.holders.iter().filter(holds).cloned().map(User::Process));
@@ -113,6 +125,7 @@ impl User {
     /// A stable word for scripts.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Record(_) => "record",
             Self::Netns(_) => "netns",
             Self::Unseen => "unseen",
             Self::Process(_) => "process",
@@ -129,6 +142,7 @@ impl User {
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Record(owner) => write!(f, "attached ({owner})"),
             Self::Netns(netns) => write!(f, "netns {}", netns.label()),
             Self::Unseen => f.write_str("unseen netns"),
             Self::Process(holder) => write!(f, "{}[{}]", holder.comm, holder.pid),

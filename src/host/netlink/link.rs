@@ -27,6 +27,8 @@ const IFLA_INFO_KIND: u16 = 1;
 /// Size of `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
 const IFF_UP: u32 = 1;
+const IFF_PROMISC: u32 = 0x100;
+const IFF_ALLMULTI: u32 = 0x200;
 const ARPHRD_ETHER: u16 = 1;
 
 /// An interface as a message describes it; `None` for what is no such message.
@@ -34,7 +36,14 @@ pub fn parse(payload: &[u8]) -> Option<Link> {
     let head: &[u8; IFINFOMSG] = payload.first_chunk()?;
     let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let is_ethernet = u16::from_ne_bytes([head[2], head[3]]) == ARPHRD_ETHER;
-    let mut link = Link { ifindex: word(4), up: Some(word(8) & IFF_UP != 0), ..Link::default() };
+    let flags = word(8);
+    let mut link = Link {
+        ifindex: word(4),
+        up: Some(flags & IFF_UP != 0),
+        promisc: flags & IFF_PROMISC != 0,
+        allmulti: flags & IFF_ALLMULTI != 0,
+        ..Link::default()
+    };
     let (mut bus, mut device) = (None, None);
     let mut lower_is_elsewhere = false;
 

@@ -14,7 +14,7 @@ use netlink_packet_core::{
     NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc::{MSG_PEEK, MSG_TRUNC};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -104,6 +104,13 @@ impl Netlink {
             .map_err(|refused| refused.into_error("listing network interfaces"))
     }
 
+    /// Interfaces of the socket's namespace without their VFs, which a large PF has many of.
+    pub fn names(&mut self) -> Result<Vec<Link>> {
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.dump(&request, |_, payload| link::parse(payload))
+            .map_err(|refused| refused.into_error("listing network interfaces"))
+    }
+
     /// One interface with its VFs.
     pub fn link(&mut self, ifindex: u32) -> std::result::Result<Link, Refused> {
         let mut request = LinkMessage::default();
@@ -127,6 +134,30 @@ impl Netlink {
         request.header.index = ifindex;
         request.attributes = attributes;
         self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
+    }
+
+    /// Changes an interface together with its flags: `flags` where `mask` has a bit.
+    pub fn change_link(
+        &mut self,
+        ifindex: u32,
+        (flags, mask): (u32, u32),
+        attributes: Vec<LinkAttribute>,
+    ) -> std::result::Result<(), Refused> {
+        let mut request = LinkMessage::default();
+        request.header.index = ifindex;
+        request.header.flags = LinkFlags::from_bits_retain(flags);
+        request.header.change_mask = LinkFlags::from_bits_retain(mask);
+        request.attributes = attributes;
+        self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
+    }
+
+    /// Sends a request that is only acknowledged.
+    pub fn request(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+    ) -> std::result::Result<(), Refused> {
+        self.exchange(request, NLM_F_ACK | flags, &mut |_, _| {}).map(|_| ())
     }
 
     /// Everything that a dump request yields, whole: one that a change interrupted is repeated.

@@ -156,19 +156,6 @@ pub fn set(index: VfIndex, attr: VfAttr) -> LinkAttribute {
     LinkAttribute::VfInfoList(vec![LinkVfInfo(vec![info])])
 }
 
-/// Whether the settings read back are what was set; `None` where the driver does not say.
-pub fn is_set(settings: &VfSettings, attr: VfAttr) -> Option<bool> {
-    Some(match attr {
-        VfAttr::Mac(mac) => settings.mac? == mac,
-        VfAttr::Vlan(tag) => settings.vlan? == tag,
-        VfAttr::Rate { min, max } => (settings.min_tx_rate?, settings.max_tx_rate?) == (min, max),
-        VfAttr::Spoofchk(on) => settings.spoofchk? == on,
-        VfAttr::Trust(on) => settings.trust? == on,
-        VfAttr::QueryRss(on) => settings.query_rss? == on,
-        VfAttr::LinkState(state) => settings.link_state? == state,
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation)] // wrapping is what some of them are about
 mod tests {
@@ -202,7 +189,7 @@ mod tests {
             VfAttr::QueryRss(true),
             VfAttr::LinkState(LinkState::Disable),
         ] {
-            assert_eq!(is_set(&round_trip(attr), attr), Some(true), "{attr}");
+            assert_eq!(attr.is_set_in(&round_trip(attr)), Some(true), "{attr}");
         }
     }
 

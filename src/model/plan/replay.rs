@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mac::{MacStep, set_mac};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::VfFacts;
 use crate::model::ids::{DeviceId, MacAddr, VfIndex};
@@ -115,37 +116,34 @@ fn pairs<'a>(
 }
 
 /// Steps for the settings that the PF keeps, MAC excepted.
-///
-/// Those that make some drivers reset the VF come first (i40e, ice: trust, VLAN).
 pub fn pf_side(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (vf, want, reference) in pairs(now, wanted) {
         let (Some(has), Some(want)) = (&vf.settings, &want.settings) else { continue };
-        let mut set = |attr| steps.push(Step::SetVf { vf: reference.clone(), attr });
-        if let Some(trust) = want.trust.filter(|_| want.trust != has.trust) {
-            set(VfAttr::Trust(trust));
-        }
-        if let Some(vlan) = want.vlan.filter(|_| want.vlan != has.vlan) {
-            set(VfAttr::Vlan(vlan));
-        }
-        let rate = |settings: &VfSettings| {
-            (settings.min_tx_rate.unwrap_or(0), settings.max_tx_rate.unwrap_or(0))
-        };
-        if rate(want) != rate(has) {
-            let (min, max) = rate(want);
-            set(VfAttr::Rate { min, max });
-        }
-        if let Some(on) = want.spoofchk.filter(|_| want.spoofchk != has.spoofchk) {
-            set(VfAttr::Spoofchk(on));
-        }
-        if let Some(state) = want.link_state.filter(|_| want.link_state != has.link_state) {
-            set(VfAttr::LinkState(state));
-        }
-        if let Some(on) = want.query_rss.filter(|_| want.query_rss != has.query_rss) {
-            set(VfAttr::QueryRss(on));
-        }
+        let set = |attr| Step::SetVf { vf: reference.clone(), attr };
+        steps.extend(differences(has, want).into_iter().map(set));
     }
     steps
+}
+
+/// What must be set so that `has` becomes `want`, MAC excepted; what is unknown is left alone.
+///
+/// Settings that make some drivers reset the VF come first (i40e, ice: trust, VLAN).
+pub fn differences(has: &VfSettings, want: &VfSettings) -> Vec<VfAttr> {
+    let rate = |settings: &VfSettings| Some((settings.min_tx_rate?, settings.max_tx_rate?));
+    let attrs = [
+        differs(has.trust, want.trust).map(VfAttr::Trust),
+        differs(has.vlan, want.vlan).map(VfAttr::Vlan),
+        differs(rate(has), rate(want)).map(|(min, max)| VfAttr::Rate { min, max }),
+        differs(has.spoofchk, want.spoofchk).map(VfAttr::Spoofchk),
+        differs(has.link_state, want.link_state).map(VfAttr::LinkState),
+        differs(has.query_rss, want.query_rss).map(VfAttr::QueryRss),
+    ];
+    attrs.into_iter().flatten().collect()
+}
+
+fn differs<T: PartialEq>(has: Option<T>, want: Option<T>) -> Option<T> {
+    if has == want { None } else { want }
 }
 
 /// Steps for drivers: the override first, so that nothing else can take the VF in between.
@@ -191,9 +189,7 @@ pub fn macs_without_netdev(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
 
 /// Steps for the VFs' interfaces, and their administrative MACs.
 ///
-/// An untrusted VF may not change its own MAC once its PF has set it (igb), so the PF's is taken
-/// away and the interface comes first. The PF's write is repeated whenever the interface's MAC was changed, since igb then
-/// lists that one as if the host had set it.
+/// See [`set_mac`] for their order.
 pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (vf, want, reference) in pairs(now, wanted) {
@@ -205,15 +201,13 @@ pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
         // Before the MAC: igbvf resets on it, and so makes its own MAC known to the PF again.
         let mtu = want.mtu.filter(|mtu| link.mtu != Some(*mtu));
         steps.extend(mtu.map(|mtu| set_link(LinkAttr::Mtu(mtu))));
-        let mac = want.mac.filter(|mac| link.mac != Some(*mac));
-        let set_admin = |mac| Step::SetVf { vf: reference.clone(), attr: VfAttr::Mac(mac) };
-        if mac.is_some() && has_admin.is_some_and(|admin| !admin.is_zero()) {
-            steps.push(set_admin(MacAddr::ZERO));
-        }
-        steps.extend(mac.map(|mac| set_link(LinkAttr::Mac(mac))));
-        if let Some(admin) = admin.filter(|admin| mac.is_some() || has_admin != Some(*admin)) {
-            steps.push(set_admin(admin));
-        }
+        let mac = want.mac.or(link.mac).unwrap_or(MacAddr::ZERO);
+        let vf = admin.map(|_| reference.clone());
+        let steps_of_mac = set_mac(vf, has_admin, link.mac, mac, admin.unwrap_or(MacAddr::ZERO));
+        steps.extend(steps_of_mac.into_iter().map(|step| match step {
+            MacStep::Admin(vf, mac) => Step::SetVf { vf, attr: VfAttr::Mac(mac) },
+            MacStep::Own(mac) => set_link(LinkAttr::Mac(mac)),
+        }));
     }
     steps.extend(renames(now, wanted));
     steps

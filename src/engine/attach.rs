@@ -1,0 +1,339 @@
+//! `attach`: picks a VF, writes down how it is, and hands it over; or leaves everything as it was.
+
+use std::time::Duration;
+
+use super::restore::restore;
+use super::store::{Store, Stored};
+use super::{Kernel, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::facts::Scope;
+use crate::model::ids::DeviceId;
+use crate::model::inventory::{Inventory, Pf, Vf};
+use crate::model::plan::attach::{self, Plan, Refusal, Request};
+use crate::model::record::{NetnsId, Record};
+use crate::model::seen::{Seen, Target};
+use crate::model::selector::Selector;
+use crate::model::step::{Place, Step};
+
+/// How long to wait for another change of the same device.
+pub const LOCK_WAIT: Duration = Duration::from_secs(20);
+/// How long one step may be held by the kernel.
+const STEP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Which device.
+#[derive(Debug, Clone)]
+pub enum Choice {
+    /// This VF.
+    Vf(Selector),
+    /// The PF itself.
+    Pf(Selector),
+    /// Any free VF of these PFs, or of those that are named one by one.
+    AnyOf {
+        /// Where from.
+        pool: Vec<Selector>,
+        /// Rather on this NUMA node.
+        numa: Option<u32>,
+    },
+}
+
+/// What was done, or would be.
+#[derive(Debug)]
+pub struct Attached {
+    /// What the device is called on the host.
+    pub name: String,
+    /// What was written down.
+    pub record: Record,
+    /// The steps that were taken.
+    pub steps: Vec<Step>,
+    /// The device as it is now; as it was, if nothing was done.
+    pub seen: Seen,
+}
+
+/// Gives a device to a namespace; `dry_run` only tells how it would be done.
+pub fn attach<K: Kernel + Store>(
+    kernel: &K,
+    choice: &Choice,
+    netns: &NetnsId,
+    request: &Request,
+    dry_run: bool,
+    progress: &dyn Progress,
+) -> Result<Attached> {
+    let inventory = kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
+    let (candidates, any) = candidates(&inventory, choice)?;
+    let mut refused = Vec::new();
+    for candidate in &candidates {
+        let job = Job { kernel, netns, request, progress };
+        // Of several, one that is being changed is passed over rather than waited for.
+        let wait = if any { Duration::ZERO } else { LOCK_WAIT };
+        match job.attach(candidate, wait, dry_run) {
+            Err(Failed::Refused(error)) if any => refused.push(error),
+            Err(Failed::Refused(error) | Failed::Broken(error)) => return Err(error),
+            Ok(done) => return Ok(done),
+        }
+    }
+    Err(nothing_free(choice, refused))
+}
+
+fn nothing_free(choice: &Choice, refused: Vec<Error>) -> Error {
+    let from = match choice {
+        Choice::AnyOf { pool, .. } => {
+            pool.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+        Choice::Vf(one) | Choice::Pf(one) => one.to_string(),
+    };
+    let lines = refused.iter().map(ToString::to_string);
+    Error::new(Kind::Busy, format!("no VF of {from} is free"))
+        .details(lines.collect::<Vec<_>>())
+        .hint("see who has which: sriovctl list-vfs --in-use")
+}
+
+/// Devices that may be taken, in the order to try them; whether any of them will do.
+fn candidates(
+    inventory: &Inventory,
+    choice: &Choice,
+) -> Result<(Vec<(DeviceId, Option<DeviceId>)>, bool)> {
+    let of = |pf: &Pf, vf: &Vf| {
+        let device = vf.facts.device.clone().ok_or_else(|| {
+            let name = pf.vf_name(vf.index());
+            Error::new(Kind::Unsupported, format!("{name} has no device that could be moved"))
+                .device(name)
+        })?;
+        Ok((device, Some(pf.facts.device.clone())))
+    };
+    match choice {
+        Choice::Vf(selector) => match selector.vfs(inventory)?.as_slice() {
+            [(pf, vf)] => Ok((vec![of(pf, vf)?], false)),
+            [] => Err(Error::new(Kind::NotFound, format!("{selector} has no VFs"))
+                .hint(format!("create some with: sriovctl set-numvfs {selector} N"))),
+            many => Err(Error::new(
+                Kind::Usage,
+                format!("{selector} names {} VFs; this takes one", many.len()),
+            )
+            .hint(format!("name one, or take any free one: --pf {selector}"))),
+        },
+        Choice::Pf(selector) => Ok((vec![(selector.pf(inventory)?.facts.device.clone(), None)], false)),
+        Choice::AnyOf { pool, numa } => {
+            let mut found: Vec<(&Pf, &Vf)> = Vec::new();
+            for selector in pool {
+                found.extend(selector.vfs(inventory)?);
+            }
+            // Spread: the PF with the fewest in use first, then by number; wished-for NUMA before all.
+            let rank = |(pf, vf): &(&Pf, &Vf)| {
+                let far = numa.is_some() && pf.facts.numa_node != *numa;
+                (far, pf.vfs_in_use(), vf.index(), pf.facts.device.clone())
+            };
+            found.retain(|(_, vf)| vf.users.is_empty());
+            found.sort_by_cached_key(rank);
+            let devices: Result<Vec<_>> = found.into_iter().map(|(pf, vf)| of(pf, vf)).collect();
+            Ok((devices?, true))
+        }
+    }
+}
+
+enum Failed {
+    /// Nothing was done; another device may do.
+    Refused(Error),
+    /// It was begun.
+    Broken(Error),
+}
+
+struct Job<'a, K> {
+    kernel: &'a K,
+    netns: &'a NetnsId,
+    request: &'a Request,
+    progress: &'a dyn Progress,
+}
+
+impl<K: Kernel + Store> Job<'_, K> {
+    fn attach(
+        &self,
+        (device, pf): &(DeviceId, Option<DeviceId>),
+        wait: Duration,
+        dry_run: bool,
+    ) -> std::result::Result<Attached, Failed> {
+        let refused = Failed::Refused;
+        let _guard = match dry_run {
+            true => None,
+            false => Some(self.kernel.lock_device(device, pf.as_ref(), wait).map_err(refused)?),
+        };
+        let held = clear_the_way(self.kernel, device, dry_run, self.progress).map_err(refused)?;
+        let seen = self.kernel.inspect(device, None).map_err(refused)?;
+        let target = self.target().map_err(refused)?;
+        let moment = self.kernel.moment().map_err(refused)?;
+        let plan = attach::plan(self.request, &seen, &target, held.as_ref(), &moment)
+            .map_err(|refusal| Failed::Refused(refusal_error(&seen, &target, &refusal)))?;
+        if dry_run {
+            return Ok(Attached { name: seen.name.clone(), record: plan.record, steps: plan.steps, seen });
+        }
+        self.kernel.begin(&plan.record).map_err(refused)?;
+        match self.run(&plan, &seen) {
+            Ok(now) => Ok(Attached {
+                name: seen.name,
+                record: plan.record,
+                steps: plan.steps,
+                seen: now,
+            }),
+            Err(error) => {
+                Err(Failed::Broken(undo(self.kernel, &plan.record, error, self.progress)))
+            }
+        }
+    }
+
+    fn target(&self) -> Result<Target> {
+        self.kernel.look_into(self.netns)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("the network namespace {} is gone", self.netns.path))
+        })
+    }
+
+    fn run(&self, plan: &Plan, before: &Seen) -> Result<Seen> {
+        for step in &plan.steps {
+            let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
+            self.progress.stage(&phrase, 0);
+            self.kernel.apply(step, STEP_WITHIN)?;
+        }
+        let now = self.kernel.inspect(&plan.record.device, Some(&plan.record.netns))?;
+        let drift = super::state::drift(&plan.record, &now);
+        if let Some(first) = drift.first() {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("{}: {first}, though every step was accepted", before.name),
+            )
+            .device(before.name.clone()));
+        }
+        self.kernel.commit(&plan.record.device)?;
+        self.kernel.announce(
+            &plan.record.device,
+            &plan.record.netns,
+            &self.request.config.addresses,
+        );
+        Ok(now)
+    }
+}
+
+/// Deals with what an earlier attachment of the device left: a journal whose writer died is undone,
+/// a record of another boot or of a namespace that is gone is cleared. Returns a record that still
+/// holds.
+pub(super) fn clear_the_way<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    dry_run: bool,
+    progress: &dyn Progress,
+) -> Result<Option<Record>> {
+    let (record, finished) = match kernel.stored(device)? {
+        None => return Ok(None),
+        Some(Stored::Corrupt { path, why, .. }) => {
+            if !dry_run {
+                let kept = kernel.set_aside(device)?;
+                progress.note(&format!("{path} is no record ({why}); kept as {kept}"));
+            }
+            return Ok(None);
+        }
+        Some(Stored::Attached(record)) => (record, true),
+        Some(Stored::Unfinished(record)) => (record, false),
+    };
+    let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
+    if of_this_boot && finished && kernel.look_into(&record.netns)?.is_some() {
+        return Ok(Some(record));
+    }
+    if dry_run {
+        return Ok(None);
+    }
+    // Of another boot: the VFs it speaks of are gone, and these are as the driver made them.
+    if of_this_boot {
+        let problems = restore(kernel, &record, progress)?;
+        if let Some(first) = problems.first() {
+            return Err(not_cleared(&record, first, &problems));
+        }
+    }
+    kernel.forget(device)?;
+    Ok(None)
+}
+
+fn not_cleared(record: &Record, first: &Error, problems: &[Error]) -> Error {
+    Error::new(
+        first.kind(),
+        format!("{} was left behind by {} and could not be cleaned", record.device, record.owner),
+    )
+    .device(record.device.to_string())
+    .details(problems.iter().map(ToString::to_string))
+    .hint(format!("try again with: sriovctl detach {}", record.device))
+}
+
+/// Undoes what was begun; the cause says how that went.
+fn undo<K: Kernel + Store>(
+    kernel: &K,
+    record: &Record,
+    cause: Error,
+    progress: &dyn Progress,
+) -> Error {
+    let problems = match restore(kernel, record, progress) {
+        Ok(problems) if problems.is_empty() => match kernel.forget(&record.device) {
+            Ok(()) => return cause.detail(format!("{} is as it was before", record.device)),
+            Err(error) => vec![error],
+        },
+        Ok(problems) => problems,
+        Err(error) => vec![error],
+    };
+    let lines = problems.iter().map(|error| format!("not undone: {error}"));
+    cause
+        .details(lines.collect::<Vec<_>>())
+        .detail(format!("finish it with: sriovctl detach {}", record.device))
+}
+
+/// The refusal in an administrator's words.
+fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> Error {
+    let name = &seen.name;
+    let path = &target.netns.path;
+    let error = match refusal {
+        Refusal::Held(record) => Error::new(
+            Kind::Busy,
+            format!(
+                "{name} is already attached: {} has it as {} in {}",
+                record.owner, record.ifname, record.netns.path
+            ),
+        )
+        .hint(format!("give it back first: sriovctl detach {}", record.device)),
+        Refusal::InUse(users) => {
+            let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+            Error::new(Kind::Busy, format!("{name} is in use: {}", users.join(", ")))
+                .hint("free it first, or take any free one with --pf")
+        }
+        Refusal::TargetIsHost => Error::new(
+            Kind::Usage,
+            format!("{path} is the host's own network namespace: there is nothing to attach to"),
+        ),
+        Refusal::NameTaken(taken) => {
+            Error::new(Kind::Busy, format!("{path} has an interface called {taken} already"))
+                .hint("choose another name with --name")
+        }
+        Refusal::NoDriver => Error::new(Kind::Busy, format!("{name} has no driver, and so no interface"))
+            .hint(format!("bind one: echo {} > /sys/bus/pci/drivers_probe", seen.device)),
+        Refusal::NoInterface(driver) => Error::new(
+            Kind::Busy,
+            format!("{name} has the driver {driver}, but no interface that can be seen"),
+        ),
+        Refusal::MtuAbovePf { mtu, pf_mtu } => Error::new(
+            Kind::Usage,
+            format!("an MTU of {mtu} on {name} is more than its PF's {pf_mtu}"),
+        )
+        .hint(format!(
+            "raise the PF's first: ip link set {} mtu {mtu}",
+            seen.pf_netdev.as_deref().unwrap_or("PF")
+        )),
+        Refusal::NeedsPf(attrs) => {
+            let attrs: Vec<String> = attrs.iter().map(ToString::to_string).collect();
+            Error::new(
+                Kind::Unsupported,
+                format!("{name} has no PF on this host, which alone could set: {}", attrs.join(", ")),
+            )
+        }
+    };
+    error.device(name.clone())
+}
+
+impl Attached {
+    /// Where its interface is now.
+    pub fn place(&self) -> Option<&Place> {
+        self.seen.link.as_ref().map(|(at, _)| at)
+    }
+}

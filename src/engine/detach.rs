@@ -1,0 +1,72 @@
+//! `detach`: gets a device back as it was, whatever became of it; or keeps the record and says why.
+
+use super::attach::LOCK_WAIT;
+use super::restore::restore;
+use super::store::{Store, Stored};
+use super::{Kernel, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::DeviceId;
+use crate::model::record::Record;
+
+/// What became of one device.
+#[derive(Debug)]
+pub enum Detached {
+    /// It is as it was.
+    Done(Record),
+    /// It had no record: there was nothing to do.
+    NotAttached(DeviceId),
+    /// Its record was no record; it was put aside, and the device left as it is.
+    SetAside {
+        /// The device.
+        device: DeviceId,
+        /// Where what was there is kept.
+        kept: String,
+    },
+}
+
+/// Gets a device back, if `still` holds of the record under the lock: a former owner's detach must
+/// not take it from the next one.
+pub fn detach<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    still: &dyn Fn(&Record) -> bool,
+    progress: &dyn Progress,
+) -> Result<Detached> {
+    let pf = match kernel.stored(device)? {
+        None => return Ok(Detached::NotAttached(device.clone())),
+        Some(stored) => stored.record().and_then(|record| record.vf_of.clone()).map(|of| of.pf),
+    };
+    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
+    let record = match kernel.stored(device)? {
+        None => return Ok(Detached::NotAttached(device.clone())),
+        Some(Stored::Corrupt { device, .. }) => {
+            let kept = kernel.set_aside(&device)?;
+            return Ok(Detached::SetAside { device, kept });
+        }
+        Some(Stored::Attached(record) | Stored::Unfinished(record)) => record,
+    };
+    if !still(&record) {
+        return Ok(Detached::NotAttached(device.clone()));
+    }
+    // What another boot's record speaks of is gone; the VFs there are now are new ones.
+    if record.boot_id == kernel.moment()?.boot_id {
+        let problems = restore(kernel, &record, progress)?;
+        if !problems.is_empty() {
+            return Err(incomplete(&record, &problems));
+        }
+    }
+    kernel.forget(device)?;
+    Ok(Detached::Done(record))
+}
+
+fn incomplete(record: &Record, problems: &[Error]) -> Error {
+    let hints = problems.iter().filter_map(Error::next_step).map(|hint| format!("try: {hint}"));
+    let lines = problems.iter().map(ToString::to_string).chain(hints);
+    Error::new(
+        Kind::Partial,
+        format!("{} is not yet as it was; its record is kept", record.device),
+    )
+    .device(record.device.to_string())
+    .details(lines.collect::<Vec<_>>())
+    .hint(format!("run it again: sriovctl detach {}", record.device))
+}

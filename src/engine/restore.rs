@@ -1,0 +1,107 @@
+//! The one way back: detach, rollback, crash recovery and clean-up of what is stale.
+
+use std::time::Duration;
+
+use super::{Kernel, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::plan::restore;
+use crate::model::record::Record;
+use crate::model::seen::Seen;
+use crate::model::step::{Step, VfAttr};
+
+/// How long an interface may take to appear, or a dying namespace to give it back.
+const INTERFACE_WITHIN: Duration = Duration::from_secs(15);
+/// How long one step may be held by the kernel.
+const STEP_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+/// More stages than any way back has; reached only by a device that will not stay as it is put.
+const ROUNDS: usize = 12;
+
+/// Makes the device what the record says it was. Returns what could not be done: nothing, when it
+/// is as it was.
+pub fn restore<K: Kernel>(
+    kernel: &K,
+    record: &Record,
+    progress: &dyn Progress,
+) -> Result<Vec<Error>> {
+    let begun = kernel.now();
+    let mut last: Vec<Step> = Vec::new();
+    let mut problems: Vec<Error> = Vec::new();
+    for _ in 0..ROUNDS {
+        let seen = look(kernel, record, begun)?;
+        let steps = restore::next(record, &seen);
+        if steps.is_empty() {
+            return Ok(unseen(record, &seen).into_iter().collect());
+        }
+        if steps == last {
+            // The same again: it was refused, or accepted and dropped.
+            let dropped = |step: &Step| {
+                Error::new(
+                    Kind::Unsupported,
+                    format!("could not {}: it was accepted, but is not so", phrase(step, &seen)),
+                )
+            };
+            if problems.is_empty() {
+                problems = steps.iter().filter(|step| matters(step, record)).map(dropped).collect();
+            }
+            return Ok(problems);
+        }
+        problems.clear();
+        for step in &steps {
+            progress.stage(&phrase(step, &seen), 0);
+            if let Err(error) = kernel.apply(step, STEP_WITHIN) {
+                if matters(step, record) {
+                    problems.push(error);
+                } else {
+                    progress.note(&format!("left as it is: {error}"));
+                }
+            }
+        }
+        last = steps;
+    }
+    Ok(problems)
+}
+
+/// Looks, waiting for an interface that must come.
+fn look<K: Kernel>(kernel: &K, record: &Record, begun: Duration) -> Result<Seen> {
+    loop {
+        let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+        let waited = kernel.now().saturating_sub(begun);
+        if !restore::awaits_interface(record, &seen) || waited >= INTERFACE_WITHIN {
+            return Ok(seen);
+        }
+        kernel.pause(POLL);
+    }
+}
+
+/// An interface that should be there and is nowhere: nothing can be concluded about it.
+fn unseen(record: &Record, seen: &Seen) -> Option<Error> {
+    restore::awaits_interface(record, seen).then(|| {
+        Error::new(
+            Kind::TimedOut,
+            format!("the interface of {} is in no namespace that can be seen", seen.name),
+        )
+        .device(seen.name.clone())
+        .hint("end what holds its namespace, then run this again")
+    })
+}
+
+/// Whether a failure of the step leaves the device other than it was in a way that counts. Taking
+/// an administrative MAC away is refused by some drivers, and such a VF is as good without; a
+/// setting that a driver never could make was never ours.
+fn matters(step: &Step, record: &Record) -> bool {
+    let Step::SetVf { attr, .. } = step else { return true };
+    let same_kind = |ours: &VfAttr| std::mem::discriminant(ours) == std::mem::discriminant(attr);
+    match attr {
+        VfAttr::Mac(mac) => !mac.is_zero(),
+        _ => record.wanted.settings.iter().any(same_kind),
+    }
+}
+
+fn phrase(step: &Step, seen: &Seen) -> String {
+    let text = step.to_string().replace(&seen.device.to_string(), &seen.name);
+    match &seen.vf_of {
+        Some(of) => text.replace(&format!("{}#{}", of.pf, of.index), &seen.name),
+        None => text,
+    }
+}

@@ -1,0 +1,202 @@
+//! `inspect-state`: who has what, and whether that is still true.
+
+use std::fmt;
+
+use super::store::{Store, Stored};
+use super::Kernel;
+use crate::error::Result;
+use crate::model::facts::Scope;
+use crate::model::ids::DeviceId;
+use crate::model::link::Link;
+use crate::model::record::Record;
+use crate::model::seen::Seen;
+use crate::model::step::{Place, VfAttr};
+
+/// One device that is, or was, or should be attached.
+#[derive(Debug)]
+pub struct Entry {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is called on the host.
+    pub name: String,
+    /// What was written down.
+    pub record: Option<Record>,
+    /// Whether it is so.
+    pub verdict: Verdict,
+}
+
+/// The truth beside the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As recorded.
+    Ok,
+    /// Other than recorded.
+    Drift(Vec<Drift>),
+    /// Its owner is gone.
+    Stale(String),
+    /// Begun and not ended.
+    Unfinished,
+    /// What is kept is no record.
+    Corrupt(String),
+    /// Outside the host's namespace, without a record.
+    Foreign(String),
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// What differs.
+    pub field: &'static str,
+    /// What was recorded.
+    pub wanted: String,
+    /// What is.
+    pub actual: String,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, not {}", self.field, self.actual, self.wanted)
+    }
+}
+
+impl Verdict {
+    /// A stable word for scripts.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Drift(_) => "drift",
+            Self::Stale(_) => "stale",
+            Self::Unfinished => "unfinished",
+            Self::Corrupt(_) => "corrupt",
+            Self::Foreign(_) => "foreign",
+        }
+    }
+
+    /// What there is to say beyond the word.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::Ok => Vec::new(),
+            Self::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
+            Self::Unfinished => vec!["whoever began it died".to_owned()],
+            Self::Stale(why) | Self::Corrupt(why) | Self::Foreign(why) => vec![why.clone()],
+        }
+    }
+}
+
+/// Everything that is recorded, and every VF that is away without a record.
+pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
+    let inventory = kernel.observe(Scope::default())?;
+    let name_of = |device: &DeviceId| {
+        let vfs = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
+        let mut found = vfs.filter(|(_, vf)| vf.facts.device.as_ref() == Some(device));
+        found.next().map_or_else(|| device.to_string(), |(pf, vf)| pf.vf_name(vf.index()))
+    };
+    let mut entries = Vec::new();
+    for stored in kernel.all_stored()? {
+        let device = stored.device().clone();
+        let verdict = judge(kernel, &stored)?;
+        let record = stored.record().cloned();
+        entries.push(Entry { name: name_of(&device), device, record, verdict });
+    }
+    for pf in &inventory.pfs {
+        for vf in &pf.vfs {
+            let Some(device) = &vf.facts.device else { continue };
+            let known = entries.iter().any(|entry| entry.device == *device);
+            if let (Some(netns), false) = (vf.netns(), known) {
+                let inside = vf.netdev().map(|link| link.name.clone()).unwrap_or_default();
+                entries.push(Entry {
+                    device: device.clone(),
+                    name: pf.vf_name(vf.index()),
+                    record: None,
+                    verdict: Verdict::Foreign(format!("it is {inside} in {}", netns.label())),
+                });
+            }
+        }
+    }
+    entries.sort_by(|a, b| a.device.cmp(&b.device));
+    Ok(entries)
+}
+
+fn judge<K: Kernel + Store>(kernel: &K, stored: &Stored) -> Result<Verdict> {
+    let record = match stored {
+        Stored::Corrupt { why, .. } => return Ok(Verdict::Corrupt(why.clone())),
+        Stored::Attached(record) | Stored::Unfinished(record) => record,
+    };
+    if record.boot_id != kernel.moment()?.boot_id {
+        return Ok(Verdict::Stale("it is from before the last boot".to_owned()));
+    }
+    if matches!(stored, Stored::Unfinished(_)) {
+        return Ok(Verdict::Unfinished);
+    }
+    if kernel.look_into(&record.netns)?.is_none() {
+        return Ok(Verdict::Stale(format!("{} is gone", record.netns.path)));
+    }
+    let drift = drift(record, &kernel.inspect(&record.device, Some(&record.netns))?);
+    Ok(if drift.is_empty() { Verdict::Ok } else { Verdict::Drift(drift) })
+}
+
+/// How a device differs from what its record says it was made to be.
+pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
+    let mut found = Vec::new();
+    let mut differ = |field, wanted: String, actual: String| {
+        if wanted != actual {
+            found.push(Drift { field, wanted, actual });
+        }
+    };
+    let none = || "none".to_owned();
+    if !seen.exists {
+        differ("device", record.device.to_string(), none());
+        return found;
+    }
+    if record.original.name.is_some() {
+        let place = match &seen.link {
+            None => none(),
+            Some((Place::Host, _)) => "the host's namespace".to_owned(),
+            Some((Place::Netns(at), _)) if at.inode == record.netns.inode => record.netns.path.clone(),
+            Some((Place::Netns(at), _)) => at.path.clone(),
+        };
+        differ("namespace", record.netns.path.clone(), place);
+        if let Some((Place::Netns(_), link)) = &seen.link {
+            of_link(record, link, &mut differ);
+        }
+    }
+    if let Some(settings) = &seen.settings {
+        for attr in &record.wanted.settings {
+            if attr.is_set_in(settings) == Some(false) {
+                differ("setting", attr.to_string(), actual(*attr, settings));
+            }
+        }
+        let admin = record.wanted.mac.zip(settings.mac);
+        if let Some((wanted, actual)) = admin {
+            differ("administrative MAC", wanted.to_string(), actual.to_string());
+        }
+    }
+    found
+}
+
+fn of_link(record: &Record, link: &Link, differ: &mut dyn FnMut(&'static str, String, String)) {
+    let text = |value: Option<String>| value.unwrap_or_else(|| "unknown".to_owned());
+    differ("name", record.ifname.clone(), link.name.clone());
+    if let Some(mac) = record.wanted.mac {
+        differ("MAC", mac.to_string(), text(link.mac.map(|mac| mac.to_string())));
+    }
+    if let Some(mtu) = record.wanted.mtu {
+        differ("MTU", mtu.to_string(), text(link.mtu.map(|mtu| mtu.to_string())));
+    }
+}
+
+/// The present value of the setting that `attr` is about, spelled as the setting is.
+fn actual(attr: VfAttr, settings: &crate::model::link::VfSettings) -> String {
+    let now = match attr {
+        VfAttr::Mac(_) => settings.mac.map(VfAttr::Mac),
+        VfAttr::Vlan(_) => settings.vlan.map(VfAttr::Vlan),
+        VfAttr::Rate { .. } => {
+            settings.min_tx_rate.zip(settings.max_tx_rate).map(|(min, max)| VfAttr::Rate { min, max })
+        }
+        VfAttr::Spoofchk(_) => settings.spoofchk.map(VfAttr::Spoofchk),
+        VfAttr::Trust(_) => settings.trust.map(VfAttr::Trust),
+        VfAttr::LinkState(_) => settings.link_state.map(VfAttr::LinkState),
+        VfAttr::QueryRss(_) => settings.query_rss.map(VfAttr::QueryRss),
+    };
+    now.map_or_else(|| "unknown".to_owned(), |attr| attr.to_string())
+}

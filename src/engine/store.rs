@@ -1,0 +1,66 @@
+//! What the engine needs of whatever keeps the records.
+
+use crate::error::Result;
+use crate::model::ids::DeviceId;
+use crate::model::plan::attach::Moment;
+use crate::model::record::Record;
+
+/// A record as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// The attachment is complete.
+    Attached(Record),
+    /// It was begun and not ended: whoever began it died.
+    Unfinished(Record),
+    /// Something is kept under the device's name that is no record.
+    Corrupt {
+        /// The device, by the file's name.
+        device: DeviceId,
+        /// Where it is.
+        path: String,
+        /// Why it is none.
+        why: String,
+    },
+}
+
+impl Stored {
+    /// The record, where it is one.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Attached(record) | Self::Unfinished(record) => Some(record),
+            Self::Corrupt { .. } => None,
+        }
+    }
+
+    /// The device it is about.
+    pub fn device(&self) -> &DeviceId {
+        match self {
+            Self::Attached(record) | Self::Unfinished(record) => &record.device,
+            Self::Corrupt { device, .. } => device,
+        }
+    }
+}
+
+/// Records by device, each either whole or not there, whatever happens.
+pub trait Store {
+    /// The record of one device.
+    fn stored(&self, device: &DeviceId) -> Result<Option<Stored>>;
+
+    /// All records.
+    fn all_stored(&self) -> Result<Vec<Stored>>;
+
+    /// Keeps a record as a journal: safe on disk when this returns.
+    fn begin(&self, record: &Record) -> Result<()>;
+
+    /// Makes a journal the record of an attachment.
+    fn commit(&self, device: &DeviceId) -> Result<()>;
+
+    /// Forgets the device.
+    fn forget(&self, device: &DeviceId) -> Result<()>;
+
+    /// Puts what is no record out of the way, keeping it.
+    fn set_aside(&self, device: &DeviceId) -> Result<String>;
+
+    /// This boot, and now.
+    fn moment(&self) -> Result<Moment>;
+}

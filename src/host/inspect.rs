@@ -1,0 +1,139 @@
+//! One device, wherever its interface is, with what a decision about it needs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::netlink::Netlink;
+use super::{Host, holders, netns, pci, sysfs};
+use crate::error::Result;
+use crate::model::facts::{Scope, VfFacts};
+use crate::model::ids::{DeviceId, PciAddress, VfIndex};
+use crate::model::link::{Link, VfReport, is_representor};
+use crate::model::record::{NetnsId, VfOf};
+use crate::model::seen::Seen;
+use crate::model::step::Place;
+use crate::model::usage::{self, Witnesses};
+
+impl Host {
+    pub(super) fn inspect_device(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
+        let dir = self.device_dir(device);
+        let vf_of = vf_of(&dir, device);
+        let mut netlink = Netlink::route()?;
+        let here = netlink.names()?;
+        let pf = vf_of.as_ref().and_then(|of| own_link(&here, &of.pf));
+        let own = own_link(&here, device).cloned();
+        let link = match own {
+            Some(link) => Some((Place::Host, link)),
+            None if dir.exists() => elsewhere(device, hint)?,
+            None => None,
+        };
+        let report = match (pf, &vf_of) {
+            (Some(pf), Some(of)) => report(&mut netlink, pf.ifindex, of.index),
+            _ => None,
+        };
+        let pf_name = pf.map(|pf| pf.name.clone());
+        let mut seen = Seen {
+            device: device.clone(),
+            exists: dir.exists(),
+            name: name(device, vf_of.as_ref(), pf_name.as_deref(), link.as_ref()),
+            pf_netdev: pf_name,
+            pf_mtu: pf.and_then(|pf| pf.mtu),
+            driver: sysfs::link_name(&dir.join("driver")),
+            driver_override: sysfs::text(&dir.join("driver_override")).filter(|d| d != "(null)"),
+            settings: report.map(|report| report.settings),
+            host_names: names_but(&here, device),
+            there_names: BTreeSet::new(),
+            users: Vec::new(),
+            vf_of,
+            link: link.as_ref().map(|(at, link)| (at.clone(), link.clone())),
+        };
+        if let Some((Place::Netns(at), _)) = &link {
+            seen.there_names = netns::links_at(at)?.map(|l| names_but(&l, device)).unwrap_or_default();
+        }
+        if hint.is_none() {
+            seen.users = users(&mut netlink, &dir, &seen, &here)?;
+        }
+        Ok(seen)
+    }
+}
+
+/// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`).
+fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
+    let pf: PciAddress = sysfs::link_name(&dir.join("physfn"))?.parse().ok()?;
+    let physfn = dir.join("physfn");
+    let is_it = |name: &String| sysfs::link_name(&physfn.join(name)).as_deref() == Some(device.name());
+    let link = sysfs::names(&physfn).into_iter().filter(|n| n.starts_with("virtfn")).find(is_it)?;
+    let index = link.strip_prefix("virtfn")?.parse().ok()?;
+    Some(VfOf { pf: pf.into(), index: VfIndex(index) })
+}
+
+/// The interface of a device, no representor.
+fn own_link<'a>(links: &'a [Link], device: &DeviceId) -> Option<&'a Link> {
+    let is_own = |link: &&Link| {
+        link.parent.as_ref() == Some(device)
+            && !link.phys_port_name.as_deref().is_some_and(is_representor)
+    };
+    links.iter().filter(is_own).min_by_key(|link| link.ifindex)
+}
+
+/// Looks for the interface in the namespace where it was last, then in all others.
+fn elsewhere(device: &DeviceId, hint: Option<&NetnsId>) -> Result<Option<(Place, Link)>> {
+    if let Some(at) = hint
+        && let Some(links) = netns::links_at(at)?
+        && let Some(link) = own_link(&links, device)
+    {
+        return Ok(Some((Place::Netns(at.clone()), link.clone())));
+    }
+    for other in netns::others()? {
+        let id = netns::id_of(&other)?;
+        // A namespace may die while it is looked at; what was in it is on its way to the host.
+        let Ok(Some(links)) = netns::links_at(&id) else { continue };
+        if let Some(link) = own_link(&links, device) {
+            return Ok(Some((Place::Netns(id), link.clone())));
+        }
+    }
+    Ok(None)
+}
+
+fn report(netlink: &mut Netlink, pf_ifindex: u32, index: VfIndex) -> Option<VfReport> {
+    let pf = netlink.link(pf_ifindex).ok()?;
+    pf.vfs.into_iter().find(|report| report.index == index)
+}
+
+fn names_but(links: &[Link], device: &DeviceId) -> BTreeSet<String> {
+    let others = links.iter().filter(|link| link.parent.as_ref() != Some(device));
+    others.flat_map(|link| link.altnames.iter().chain([&link.name])).cloned().collect()
+}
+
+fn name(
+    device: &DeviceId,
+    vf_of: Option<&VfOf>,
+    pf: Option<&str>,
+    link: Option<&(Place, Link)>,
+) -> String {
+    match (vf_of, pf, link) {
+        (Some(of), Some(pf), _) => format!("{pf}#{}", of.index),
+        (Some(of), None, _) => format!("{}#{}", of.pf, of.index),
+        (None, _, Some((Place::Host, link))) => link.name.clone(),
+        _ => device.to_string(),
+    }
+}
+
+fn users(
+    netlink: &mut Netlink,
+    dir: &Path,
+    seen: &Seen,
+    here: &[Link],
+) -> Result<Vec<usage::User>> {
+    let mut aliases = std::collections::HashMap::new();
+    let index = seen.vf_of.as_ref().map_or(VfIndex(0), |of| of.index);
+    let facts: VfFacts = pci::read_vf(dir, index, Scope::default(), &mut aliases);
+    let holders = if facts.node.is_some() { holders::read(&aliases) } else { Vec::new() };
+    let addresses = netlink.addresses()?;
+    let witnesses = Witnesses::new(here, &addresses, &[], &holders);
+    let mut link: Vec<Link> = seen.link.iter().map(|(_, link)| link.clone()).collect();
+    if let (Some(link), Some((Place::Netns(at), _))) = (link.first_mut(), &seen.link) {
+        link.netns = Some(std::sync::Arc::new(netns::described(at)));
+    }
+    Ok(usage::users(&facts, &link, false, &witnesses))
+}

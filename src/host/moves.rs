@@ -1,0 +1,278 @@
+//! Steps on interfaces wherever they are: set, move, bring home, configure.
+
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, Prop};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::sched::{CloneFlags, unshare};
+
+use super::netlink::{Netlink, Refused};
+use super::{Host, netns, sysfs};
+use crate::error::{Error, Result, libc_errno};
+use crate::model::ids::DeviceId;
+use crate::model::link::is_representor;
+use crate::model::record::NetnsId;
+use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Route, Step};
+
+const IFF_UP: u32 = 1;
+const IFF_PROMISC: u32 = 0x100;
+const IFF_ALLMULTI: u32 = 0x200;
+
+impl Host {
+    pub(super) fn set_link(
+        &self,
+        step: &Step,
+        device: &DeviceId,
+        at: &Place,
+        set: &LinkSet,
+        timeout: Duration,
+    ) -> Result<Outcome> {
+        let (mut netlink, ifindex) = self.at(step, device, at)?;
+        let target = match &set.to {
+            None => None,
+            Some(to) => Some(
+                netns::open(&to.path, Some(to))?
+                    .ok_or_else(|| self.refused(step, libc_errno::ENOENT))?,
+            ),
+        };
+        let attributes = || {
+            let mut all = Vec::new();
+            all.extend(target.as_ref().map(|file| LinkAttribute::NetNsFd(file.as_raw_fd())));
+            all.extend(set.name.clone().map(LinkAttribute::IfName));
+            all.extend(set.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+            all.extend(set.mtu.map(LinkAttribute::Mtu));
+            all
+        };
+        let flags = flags(set);
+        self.patiently(step, timeout, || netlink.change_link(ifindex, flags, attributes()))
+    }
+
+    /// A socket in the place, and the number that the device's interface has there.
+    fn at(&self, step: &Step, device: &DeviceId, at: &Place) -> Result<(Netlink, u32)> {
+        let gone = || self.refused(step, libc_errno::ENODEV);
+        match at {
+            Place::Host => {
+                let ifindex = super::apply::uplink_ifindex(&self.device_dir(device));
+                Ok((Netlink::route()?, ifindex.ok_or_else(gone)?))
+            }
+            Place::Netns(id) => {
+                let open = || {
+                    let mut netlink = Netlink::route()?;
+                    let ifindex = ifindex_of(&mut netlink, device)?;
+                    Ok((netlink, ifindex))
+                };
+                let found = netns::enter(&id.path, Some(id), open)?;
+                let (netlink, ifindex) = found.ok_or_else(gone)?;
+                Ok((netlink, ifindex.ok_or_else(gone)?))
+            }
+        }
+    }
+
+    /// Down and renamed in one message where it is, then moved: the host never sees another name.
+    /// (Moved under its present name it would be announced by that first, then renamed.)
+    pub(super) fn bring_home(
+        &self,
+        step: &Step,
+        device: &DeviceId,
+        at: &NetnsId,
+        name: &str,
+        detour: bool,
+        timeout: Duration,
+    ) -> Result<Outcome> {
+        let home = std::fs::File::open("/proc/self/ns/net")
+            .map_err(|error| Error::io("opening this network namespace", &error))?;
+        let to_home = || vec![LinkAttribute::NetNsFd(home.as_raw_fd())];
+        let named = || vec![LinkAttribute::IfName(name.to_owned())];
+        let (mut netlink, mut ifindex) = self.at(step, device, &Place::Netns(at.clone()))?;
+        if !detour {
+            self.patiently(step, timeout, || netlink.change_link(ifindex, (0, IFF_UP), named()))?;
+            return self.patiently(step, timeout, || netlink.set_link(ifindex, to_home()));
+        }
+        // An empty namespace of our own, in which every name is free. It lives as long as its
+        // thread; if we die, the kernel gives the interface back to the host.
+        let wait = Duration::from_secs(5);
+        std::thread::scope(|scope| {
+            let (send_file, receive_file) = std::sync::mpsc::channel();
+            let (send_done, receive_done) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                let made = unshare(CloneFlags::CLONE_NEWNET)
+                    .map_err(|errno| errno as i32)
+                    .and_then(|()| {
+                        let file = std::fs::File::open("/proc/thread-self/ns/net");
+                        file.map_err(|error| error.raw_os_error().unwrap_or(libc_errno::EIO))
+                    })
+                    .and_then(|file| Netlink::route().map(|n| (file, n)).map_err(|_| libc_errno::EIO));
+                if send_file.send(made).is_ok() {
+                    let _ = receive_done.recv(); // ends when the other side is dropped
+                }
+            });
+            let made = receive_file.recv_timeout(wait).unwrap_or(Err(libc_errno::ETIMEDOUT));
+            let (scratch, mut inside) = made.map_err(|errno| self.refused(step, errno))?;
+            let to_scratch = || vec![LinkAttribute::NetNsFd(scratch.as_raw_fd())];
+            self.patiently(step, timeout, || netlink.change_link(ifindex, (0, IFF_UP), to_scratch()))?;
+            ifindex = ifindex_of(&mut inside, device)?
+                .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
+            // An altname that is the wanted name is in the way of it; the others come back later.
+            let alt = inside.link(ifindex).map(|link| link.altnames).unwrap_or_default();
+            if alt.iter().any(|alt| alt == name) {
+                let remove = altnames(ifindex, &[name.to_owned()]);
+                inside
+                    .request(RouteNetlinkMessage::DelLinkProp(remove), 0)
+                    .map_err(|refused| self.refused(step, refused.errno))?;
+            }
+            self.patiently(step, timeout, || inside.change_link(ifindex, (0, IFF_UP), named()))?;
+            let moved = self.patiently(step, timeout, || inside.set_link(ifindex, to_home()));
+            drop(send_done);
+            moved
+        })
+    }
+
+    pub(super) fn set_altnames(
+        &self,
+        step: &Step,
+        device: &DeviceId,
+        at: &Place,
+        (add, remove): (&[String], &[String]),
+    ) -> Result<Outcome> {
+        let (mut netlink, ifindex) = self.at(step, device, at)?;
+        let refused = |refused: Refused| self.refused(step, refused.errno);
+        if !remove.is_empty() {
+            let message = RouteNetlinkMessage::DelLinkProp(altnames(ifindex, remove));
+            netlink.request(message, 0).map_err(refused)?;
+        }
+        if !add.is_empty() {
+            let message = RouteNetlinkMessage::NewLinkProp(altnames(ifindex, add));
+            netlink.request(message, NLM_F_CREATE | NLM_F_EXCL).map_err(refused)?;
+        }
+        Ok(Outcome::Changed)
+    }
+
+    pub(super) fn configure(
+        &self,
+        step: &Step,
+        device: &DeviceId,
+        at: &NetnsId,
+        config: &IpConfig,
+    ) -> Result<Outcome> {
+        let work = || -> Result<std::result::Result<(), Refused>> {
+            let mut netlink = Netlink::route()?;
+            let Some(ifindex) = ifindex_of(&mut netlink, device)? else {
+                return Ok(Err(Refused { errno: libc_errno::ENODEV, text: None }));
+            };
+            Ok(configure_here(&mut netlink, ifindex, config))
+        };
+        let done = netns::enter(&at.path, Some(at), work)?;
+        match done {
+            None => Err(self.refused(step, libc_errno::ENODEV)),
+            Some(Ok(())) => Ok(Outcome::Changed),
+            Some(Err(Refused { errno, text })) => {
+                let said = text.map(|text| format!("the kernel says: {text}"));
+                Err(self.refused(step, errno).details(said))
+            }
+        }
+    }
+}
+
+fn flags(set: &LinkSet) -> (u32, u32) {
+    let quiet = if set.quiet { IFF_PROMISC | IFF_ALLMULTI } else { 0 };
+    match set.up {
+        None => (0, quiet),
+        Some(up) => (if up { IFF_UP } else { 0 }, IFF_UP | quiet),
+    }
+}
+
+/// The number of the device's interface in the socket's namespace.
+pub(super) fn ifindex_of(netlink: &mut Netlink, device: &DeviceId) -> Result<Option<u32>> {
+    let links = netlink.names()?;
+    let own = links.iter().filter(|link| {
+        link.parent.as_ref() == Some(device)
+            && !link.phys_port_name.as_deref().is_some_and(is_representor)
+    });
+    Ok(own.map(|link| link.ifindex).min())
+}
+
+fn altnames(ifindex: u32, names: &[String]) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = ifindex;
+    let names = names.iter().cloned().map(Prop::AltIfName).collect();
+    message.attributes.push(LinkAttribute::PropList(names));
+    message
+}
+
+/// In the namespace of this thread: what must be set before "up", addresses, up, routes.
+fn configure_here(
+    netlink: &mut Netlink,
+    ifindex: u32,
+    config: &IpConfig,
+) -> std::result::Result<(), Refused> {
+    let name = netlink.link(ifindex)?.name;
+    // The kernel tells neighbours by itself when the link comes up; a new IPv6 address can be used
+    // at once, without a second of waiting whether it is a duplicate. A kernel without IPv6, or a
+    // read-only /proc/sys, is no reason to fail.
+    for (family, key) in
+        [("ipv4", "arp_notify"), ("ipv6", "ndisc_notify"), ("ipv6", "optimistic_dad")]
+    {
+        let path = format!("/proc/sys/net/{family}/conf/{name}/{key}");
+        let _ = sysfs::write(Path::new(&path), "1");
+    }
+    for cidr in &config.addresses {
+        let message = RouteNetlinkMessage::NewAddress(address(ifindex, cidr.address, cidr.prefix));
+        netlink.request(message, NLM_F_CREATE | NLM_F_REPLACE)?;
+    }
+    netlink.change_link(ifindex, (IFF_UP, IFF_UP), Vec::new())?;
+    for route in &config.routes {
+        netlink.request(RouteNetlinkMessage::NewRoute(route_message(ifindex, route)), NLM_F_CREATE)?;
+    }
+    Ok(())
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+fn address(ifindex: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address);
+    message.header.prefix_len = prefix;
+    message.header.index = ifindex;
+    message.attributes.push(AddressAttribute::Local(address));
+    message.attributes.push(AddressAttribute::Address(address));
+    if let IpAddr::V4(v4) = address
+        && prefix < 31
+    {
+        let hosts = u32::MAX >> prefix;
+        message.attributes.push(AddressAttribute::Broadcast((u32::from(v4) | hosts).into()));
+    }
+    message
+}
+
+fn route_message(ifindex: u32, route: &Route) -> RouteMessage {
+    let route_address = |address: IpAddr| match address {
+        IpAddr::V4(v4) => RouteAddress::Inet(v4),
+        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
+    };
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: family(route.to.address),
+        destination_prefix_length: route.to.prefix,
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Static,
+        scope: if route.via.is_some() { RouteScope::Universe } else { RouteScope::Link },
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    if route.to.prefix > 0 {
+        message.attributes.push(RouteAttribute::Destination(route_address(route.to.address)));
+    }
+    message.attributes.push(RouteAttribute::Oif(ifindex));
+    message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(route_address(via))));
+    message
+}

@@ -1,0 +1,236 @@
+//! `attach`: gives a device to a namespace, set up as asked for.
+
+use super::mac::{MacStep, set_mac};
+use super::replay::differences;
+use crate::model::ids::{IfName, MacAddr};
+use crate::model::link::{Link, VfSettings};
+use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
+use crate::model::seen::{Seen, Target};
+use crate::model::step::{IpConfig, LinkSet, Place, Step, VfAttr};
+use crate::model::usage::User;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// For whom.
+    pub owner: Owner,
+    /// Name in the namespace; `None`: its name on the host.
+    pub name: Option<IfName>,
+    /// MAC of the interface, and in the PF.
+    pub mac: Option<MacAddr>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Settings in the PF; `None` is left alone.
+    pub settings: VfSettings,
+    /// Addresses and routes.
+    pub config: IpConfig,
+}
+
+/// The moment of a decision, which pure code cannot know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// Identifier of this boot.
+    pub boot_id: String,
+    /// Seconds since 1970.
+    pub time: u64,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// Somebody else has it.
+    Held(Box<Record>),
+    /// It is used on the host, or is in a namespace without a record.
+    InUse(Vec<User>),
+    /// The namespace is the host's own.
+    TargetIsHost,
+    /// The name is taken in the namespace.
+    NameTaken(String),
+    /// No driver has it, so that it has no interface.
+    NoDriver,
+    /// Its driver makes no interface, or none is there yet.
+    NoInterface(String),
+    /// Larger than the PF's.
+    MtuAbovePf {
+        /// What was asked for.
+        mtu: u32,
+        /// The PF's.
+        pf_mtu: u32,
+    },
+    /// Settings that only a PF can make, and it is not on this host.
+    NeedsPf(Vec<VfAttr>),
+}
+
+/// What will be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is written down before the first step.
+    pub record: Record,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// Decides how `seen` is given to `target`.
+pub fn plan(
+    request: &Request,
+    seen: &Seen,
+    target: &Target,
+    held: Option<&Record>,
+    moment: &Moment,
+) -> Result<Plan, Refusal> {
+    refuse(request, seen, target, held, moment)?;
+    let wanted = wanted(request, seen);
+    let ifname = match (&request.name, seen.host_link()) {
+        (Some(name), _) => name.to_string(),
+        (None, Some(link)) => link.name.clone(),
+        (None, None) => String::new(),
+    };
+    let record = Record {
+        format: FORMAT,
+        boot_id: moment.boot_id.clone(),
+        since: moment.time,
+        device: seen.device.clone(),
+        vf_of: seen.vf_of.clone(),
+        owner: request.owner.clone(),
+        netns: target.netns.clone(),
+        ifname: ifname.clone(),
+        original: original(seen),
+        wanted,
+    };
+    let mut steps = pf_steps(&record, seen);
+    match seen.host_link() {
+        Some(link) => steps.extend(link_steps(request, seen, link, &target.netns, &ifname)),
+        None => steps.extend(admin_mac(request, seen)),
+    }
+    Ok(Plan { record, steps })
+}
+
+fn refuse(
+    request: &Request,
+    seen: &Seen,
+    target: &Target,
+    held: Option<&Record>,
+    moment: &Moment,
+) -> Result<(), Refusal> {
+    if let Some(record) = held.filter(|record| record.boot_id == moment.boot_id) {
+        return Err(Refusal::Held(Box::new(record.clone())));
+    }
+    if target.is_host {
+        return Err(Refusal::TargetIsHost);
+    }
+    // "Up" alone is a reason not to pick a VF, but none to refuse one that was named.
+    let users: Vec<User> = seen.users.iter().filter(|user| **user != User::Up).cloned().collect();
+    if !users.is_empty() {
+        return Err(Refusal::InUse(users));
+    }
+    if seen.link.is_none() && !seen.is_userspace() {
+        return Err(match &seen.driver {
+            None => Refusal::NoDriver,
+            Some(driver) => Refusal::NoInterface(driver.clone()),
+        });
+    }
+    let name = request.name.as_ref().map(IfName::as_str);
+    let name = name.or_else(|| seen.host_link().map(|link| link.name.as_str()));
+    if let Some(name) = name.filter(|name| target.names.contains(*name)) {
+        return Err(Refusal::NameTaken(name.to_owned()));
+    }
+    if let (Some(mtu), Some(pf_mtu)) = (request.mtu, seen.pf_mtu)
+        && mtu > pf_mtu
+    {
+        return Err(Refusal::MtuAbovePf { mtu, pf_mtu });
+    }
+    let needs_pf = differences(&VfSettings::default(), &request.settings);
+    if seen.vf_of.is_none() && !needs_pf.is_empty() {
+        return Err(Refusal::NeedsPf(needs_pf));
+    }
+    Ok(())
+}
+
+fn original(seen: &Seen) -> Original {
+    let link = seen.host_link();
+    Original {
+        name: link.map(|link| link.name.clone()),
+        altnames: link.map(|link| link.altnames.clone()).unwrap_or_default(),
+        mtu: link.and_then(|link| link.mtu),
+        mac: link.and_then(|link| link.mac),
+        up: link.is_some_and(|link| link.up == Some(true)),
+        settings: seen.settings.clone(),
+        driver: seen.driver.clone(),
+        driver_override: seen.driver_override.clone(),
+    }
+}
+
+/// The settings asked for, with what must be sent together filled up from the present.
+fn wanted(request: &Request, seen: &Seen) -> Wanted {
+    let mut settings = request.settings.clone();
+    let has = seen.settings.clone().unwrap_or_default();
+    if settings.min_tx_rate.is_some() || settings.max_tx_rate.is_some() {
+        settings.min_tx_rate = settings.min_tx_rate.or(has.min_tx_rate).or(Some(0));
+        settings.max_tx_rate = settings.max_tx_rate.or(has.max_tx_rate).or(Some(0));
+    }
+    settings.mac = None;
+    Wanted {
+        settings: differences(&VfSettings::default(), &settings),
+        mac: request.mac,
+        mtu: request.mtu,
+        addresses: request.config.addresses.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// One message a setting, for those that are not so already.
+fn pf_steps(record: &Record, seen: &Seen) -> Vec<Step> {
+    let Some(vf) = seen.vf() else { return Vec::new() };
+    let has = seen.settings.clone().unwrap_or_default();
+    let is_so = |attr: &VfAttr| attr.is_set_in(&has) == Some(true);
+    let set = |attr: &VfAttr| Step::SetVf { vf: vf.clone(), attr: *attr };
+    record.wanted.settings.iter().filter(|attr| !is_so(attr)).map(set).collect()
+}
+
+/// The PF's setting for a VF that user space drives and that takes its MAC from there.
+fn admin_mac(request: &Request, seen: &Seen) -> Option<Step> {
+    let mac = request.mac?;
+    let has = seen.settings.as_ref().and_then(|settings| settings.mac);
+    (has != Some(mac)).then_some(Step::SetVf { vf: seen.vf()?, attr: VfAttr::Mac(mac) })
+}
+
+fn link_steps(
+    request: &Request,
+    seen: &Seen,
+    link: &Link,
+    netns: &NetnsId,
+    ifname: &str,
+) -> Vec<Step> {
+    let device = &seen.device;
+    let set = |set| Step::Link { device: device.clone(), at: Place::Host, set };
+    let mut steps = Vec::new();
+    // Whatever a former user left behind is not for the next one.
+    let quiet = link.promisc || link.allmulti;
+    let mtu = request.mtu.filter(|mtu| link.mtu != Some(*mtu));
+    let down = (link.up != Some(false)).then_some(false);
+    if quiet || mtu.is_some() || down.is_some() {
+        steps.push(set(LinkSet { up: down, quiet, mtu, ..LinkSet::default() }));
+    }
+    if let Some(mac) = request.mac {
+        let has_admin = seen.settings.as_ref().and_then(|settings| settings.mac);
+        steps.extend(set_mac(seen.vf(), has_admin, link.mac, mac, mac).into_iter().map(|step| match step {
+            MacStep::Admin(vf, mac) => Step::SetVf { vf, attr: VfAttr::Mac(mac) },
+            MacStep::Own(mac) => set(LinkSet { mac: Some(mac), ..LinkSet::default() }),
+        }));
+    }
+    if !link.altnames.is_empty() {
+        // They would go with it and may clash there; they come back with it.
+        let remove = link.altnames.clone();
+        steps.push(Step::AltNames { device: device.clone(), at: Place::Host, add: Vec::new(), remove });
+    }
+    steps.push(set(LinkSet {
+        name: Some(ifname.to_owned()),
+        to: Some(netns.clone()),
+        ..LinkSet::default()
+    }));
+    steps.push(Step::Configure {
+        device: device.clone(),
+        at: netns.clone(),
+        config: request.config.clone(),
+    });
+    steps
+}

@@ -1,0 +1,69 @@
+//! One device and its surroundings, as a decision about it needs them.
+
+use std::collections::BTreeSet;
+
+use super::assemble::is_userspace_driver;
+use super::ids::DeviceId;
+use super::link::{Link, VfSettings};
+use super::record::{NetnsId, VfOf};
+use super::step::{Place, VfRef};
+use super::usage::User;
+
+/// A device that is, or shall be, attached.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The device.
+    pub device: DeviceId,
+    /// Whether it is there at all.
+    pub exists: bool,
+    /// Its PF, when it is a VF whose PF is on this host.
+    pub vf_of: Option<VfOf>,
+    /// What people call it: `PF#index`, an interface, or the address.
+    pub name: String,
+    /// Its PF's interface.
+    pub pf_netdev: Option<String>,
+    /// MTU of its PF.
+    pub pf_mtu: Option<u32>,
+    /// Its driver.
+    pub driver: Option<String>,
+    /// Its `driver_override`.
+    pub driver_override: Option<String>,
+    /// Its interface and where that is; `None`: it has none, or none that can be seen.
+    pub link: Option<(Place, Link)>,
+    /// Its settings in the PF.
+    pub settings: Option<VfSettings>,
+    /// Names and altnames of all other interfaces of the host.
+    pub host_names: BTreeSet<String>,
+    /// Names and altnames of the other interfaces where its own is, if that is not the host.
+    pub there_names: BTreeSet<String>,
+    /// Who uses it on the host.
+    pub users: Vec<User>,
+}
+
+impl Seen {
+    /// As steps name it.
+    pub fn vf(&self) -> Option<VfRef> {
+        self.vf_of.as_ref().map(|of| VfRef { pf: of.pf.clone(), index: of.index })
+    }
+
+    /// Whether a driver has it that hands it to user space.
+    pub fn is_userspace(&self) -> bool {
+        self.driver.as_deref().is_some_and(is_userspace_driver)
+    }
+
+    /// Its interface, when that is on the host.
+    pub fn host_link(&self) -> Option<&Link> {
+        self.link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link)
+    }
+}
+
+/// A namespace that something shall be attached to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The namespace.
+    pub netns: NetnsId,
+    /// Whether it is the host's own.
+    pub is_host: bool,
+    /// Names and altnames of its interfaces.
+    pub names: BTreeSet<String>,
+}
