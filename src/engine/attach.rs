@@ -18,7 +18,7 @@ use crate::model::step::{Place, Step};
 /// How long to wait for another change of the same device.
 pub const LOCK_WAIT: Duration = Duration::from_secs(20);
 /// How long one step may be held by the kernel.
-const STEP_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const STEP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which device.
 #[derive(Debug, Clone)]

@@ -6,7 +6,9 @@ use super::store::{Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
+use crate::model::plan::restore as plan;
 use crate::model::record::Record;
+use crate::model::step::Step;
 
 /// What became of one device.
 #[derive(Debug)]
@@ -57,6 +59,21 @@ pub fn detach<K: Kernel + Store>(
     }
     kernel.forget(device)?;
     Ok(Detached::Done(record))
+}
+
+/// What a detach would do.
+pub fn propose<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+) -> Result<Option<(Record, String, Vec<Step>)>> {
+    let stored = kernel.stored(device)?;
+    let Some(record) = stored.as_ref().and_then(Stored::record) else { return Ok(None) };
+    let seen = kernel.inspect(device, Some(&record.netns))?;
+    let steps = match record.boot_id == kernel.moment()?.boot_id {
+        true => plan::preview(record, &seen),
+        false => Vec::new(),
+    };
+    Ok(Some((record.clone(), seen.name, steps)))
 }
 
 fn incomplete(record: &Record, problems: &[Error]) -> Error {

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use super::attach::{LOCK_WAIT, STEP_WITHIN};
+use super::detach::{Detached, detach};
+use super::restore::restore;
 use super::store::{Store, Stored};
-use super::Kernel;
-use crate::error::Result;
+use super::{Kernel, Progress};
+use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
-use crate::model::ids::DeviceId;
-use crate::model::link::Link;
-use crate::model::record::Record;
+use crate::model::ids::{DeviceId, MacAddr};
+use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
+use crate::model::plan::attach::{self, Moment};
+use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
 use crate::model::seen::Seen;
 use crate::model::step::{Place, VfAttr};
 
@@ -199,4 +203,111 @@ fn actual(attr: VfAttr, settings: &crate::model::link::VfSettings) -> String {
         VfAttr::QueryRss(_) => settings.query_rss.map(VfAttr::QueryRss),
     };
     now.map_or_else(|| "unknown".to_owned(), |attr| attr.to_string())
+}
+
+/// Puts one entry right: gives back what has no owner any more, sets again what drifted, puts aside
+/// what is no record. Returns what was done, as a phrase.
+pub fn repair<K: Kernel + Store>(
+    kernel: &K,
+    entry: &Entry,
+    progress: &dyn Progress,
+) -> Result<String> {
+    match (&entry.verdict, &entry.record) {
+        (Verdict::Ok, _) => Ok("nothing to do".to_owned()),
+        (Verdict::Foreign(_), _) => bring_foreign_home(kernel, entry, progress),
+        (Verdict::Drift(drift), Some(record)) if is_there(drift) => {
+            set_again(kernel, entry, record)
+        }
+        _ => match detach(kernel, &entry.device, &|_| true, progress)? {
+            Detached::Done(_) => Ok("given back to the host, as it was".to_owned()),
+            Detached::NotAttached(_) => Ok("it was given back meanwhile".to_owned()),
+            Detached::SetAside { kept, .. } => Ok(format!("what was no record is kept as {kept}")),
+        },
+    }
+}
+
+/// Whether the device is still where its record says, so that its owner goes on using it.
+fn is_there(drift: &[Drift]) -> bool {
+    !drift.iter().any(|drift| ["namespace", "device"].contains(&drift.field))
+}
+
+fn set_again<K: Kernel + Store>(kernel: &K, entry: &Entry, record: &Record) -> Result<String> {
+    let pf = record.vf_of.as_ref().map(|of| &of.pf);
+    let _guard = kernel.lock_device(&entry.device, pf, LOCK_WAIT)?;
+    let seen = kernel.inspect(&entry.device, Some(&record.netns))?;
+    for step in attach::again(record, &seen) {
+        kernel.apply(&step, STEP_WITHIN)?;
+    }
+    let left = drift(record, &kernel.inspect(&entry.device, Some(&record.netns))?);
+    match left.first() {
+        None => Ok("set again as recorded".to_owned()),
+        Some(first) => Err(Error::new(Kind::Partial, format!("{}: still {first}", entry.name))),
+    }
+}
+
+/// A VF that somebody moved away by other means comes back as its driver made it: how it was before
+/// nobody wrote down.
+fn bring_foreign_home<K: Kernel + Store>(
+    kernel: &K,
+    entry: &Entry,
+    progress: &dyn Progress,
+) -> Result<String> {
+    let seen = kernel.inspect(&entry.device, None)?;
+    let pf = seen.vf_of.as_ref().map(|of| of.pf.clone());
+    let _guard = kernel.lock_device(&entry.device, pf.as_ref(), LOCK_WAIT)?;
+    let seen = kernel.inspect(&entry.device, None)?;
+    let Some((Place::Netns(at), link)) = &seen.link else {
+        return Ok("it came back meanwhile".to_owned());
+    };
+    let moment = kernel.moment()?;
+    let record = foreign_record(&seen, at, link, moment);
+    // Written down like any other change: should this die, the next one finishes it.
+    kernel.begin(&record)?;
+    let problems = restore(kernel, &record, progress)?;
+    if let Some(first) = problems.first() {
+        return Err(first.clone());
+    }
+    kernel.forget(&entry.device)?;
+    Ok(format!("brought home as {}", record.original.name.unwrap_or_default()))
+}
+
+fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Record {
+    let is_free = |name: &String| !seen.host_names.contains(name);
+    let spare = || (0..).map(|n| format!("sriov{n}")).find(|name| is_free(name));
+    Record {
+        format: FORMAT,
+        boot_id: moment.boot_id,
+        since: moment.time,
+        device: seen.device.clone(),
+        vf_of: seen.vf_of.clone(),
+        owner: Owner { network: "foreign".to_owned(), container: None },
+        netns: at.clone(),
+        ifname: link.name.clone(),
+        original: Original {
+            name: Some(link.name.clone()).filter(is_free).or_else(spare),
+            altnames: link.altnames.clone(),
+            mtu: link.mtu,
+            mac: link.mac,
+            up: false,
+            settings: seen.settings.as_ref().map(as_made),
+            driver: seen.driver.clone(),
+            driver_override: seen.driver_override.clone(),
+        },
+        wanted: Wanted::default(),
+    }
+}
+
+/// Settings as a driver makes them, as far as it knows them.
+fn as_made(has: &VfSettings) -> VfSettings {
+    VfSettings {
+        mac: has.mac.map(|_| MacAddr::ZERO),
+        vlan: has.vlan.map(|_| VlanTag::default()),
+        min_tx_rate: has.min_tx_rate.map(|_| 0),
+        max_tx_rate: has.max_tx_rate.map(|_| 0),
+        spoofchk: has.spoofchk.map(|_| true),
+        trust: has.trust.map(|_| false),
+        link_state: has.link_state.map(|_| LinkState::Auto),
+        query_rss: has.query_rss.map(|_| false),
+        ..has.clone()
+    }
 }

@@ -234,3 +234,25 @@ fn link_steps(
     });
     steps
 }
+
+/// What makes an attached device again what its record says it was made to be, where it still is
+/// in its namespace.
+pub fn again(record: &Record, seen: &Seen) -> Vec<Step> {
+    let mut steps = pf_steps(record, seen);
+    let Some((at @ Place::Netns(_), link)) = &seen.link else { return steps };
+    let set = |set| Step::Link { device: seen.device.clone(), at: at.clone(), set };
+    let name = Some(record.ifname.clone()).filter(|name| *name != link.name);
+    let mtu = record.wanted.mtu.filter(|mtu| link.mtu != Some(*mtu));
+    if name.is_some() || mtu.is_some() {
+        steps.push(set(LinkSet { name, mtu, ..LinkSet::default() }));
+    }
+    if let Some(mac) = record.wanted.mac {
+        let has_admin = seen.settings.as_ref().and_then(|settings| settings.mac);
+        let of_mac = set_mac(seen.vf(), has_admin, link.mac, mac, mac);
+        steps.extend(of_mac.into_iter().map(|step| match step {
+            MacStep::Admin(vf, mac) => Step::SetVf { vf, attr: VfAttr::Mac(mac) },
+            MacStep::Own(mac) => set(LinkSet { mac: Some(mac), ..LinkSet::default() }),
+        }));
+    }
+    steps
+}

@@ -24,6 +24,20 @@ pub fn next(record: &Record, seen: &Seen) -> Vec<Step> {
     stages.iter().map(|stage| stage(record, seen)).find(|steps| !steps.is_empty()).unwrap_or_default()
 }
 
+/// All stages as far as they can be told beforehand, for people to look at.
+pub fn preview(record: &Record, seen: &Seen) -> Vec<Step> {
+    let mut steps = drivers(record, seen);
+    let home = bring_home(record, seen);
+    let mut then = seen.clone();
+    if let ([Step::BringHome { name, .. }], Some((at, link))) = (home.as_slice(), &mut then.link) {
+        *at = Place::Host;
+        (link.name, link.up) = (name.clone(), Some(false));
+    }
+    steps.extend(home);
+    steps.extend(on_the_host(record, &then));
+    steps
+}
+
 /// Whether an interface must come before anything else can be judged.
 pub fn awaits_interface(record: &Record, seen: &Seen) -> bool {
     let has_kernel_driver = seen.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
