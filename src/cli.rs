@@ -1,10 +1,13 @@
 //! The command line: types only. A doc comment is the help text.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::ids::{Cidr, IfName, MacAddr, VlanId};
 use crate::model::selector::Selector;
+use crate::model::step::Route;
 
 /// Lists, creates and hands out SR-IOV virtual functions (VFs), and never loses one
 ///
@@ -56,6 +59,12 @@ pub enum Command {
     ListVfs(ListVfs),
     /// Give a PF a number of VFs, and wait until they can be used
     SetNumvfs(SetNumvfs),
+    /// Give a VF to a network namespace, set up as asked for
+    Attach(Box<Attach>),
+    /// Get a VF back from wherever it is, as it was before
+    Detach(Detach),
+    /// Show who has which VF, and whether that is still true; repair what is not
+    InspectState(InspectState),
 }
 
 /// How a list is printed.
@@ -202,6 +211,196 @@ pub struct SetNumvfs {
     pub json: bool,
 }
 
+/// A network namespace.
+#[derive(Debug, Args)]
+pub struct NetnsArgs {
+    /// Network namespace: a name (ip netns) or a path
+    #[arg(long, value_name = "NAME|PATH", group = "namespace")]
+    pub netns: Option<String>,
+    /// The network namespace of this process
+    #[arg(long, value_name = "PID", group = "namespace")]
+    pub pid: Option<u32>,
+    /// The network namespace of this container (docker, containerd, podman, CRI-O): its id, or the
+    /// beginning of it
+    #[arg(long, value_name = "ID", group = "namespace")]
+    pub container: Option<String>,
+}
+
+/// on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// Switched on
+    On,
+    /// Switched off
+    Off,
+}
+
+/// `attach`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "How the VF was is written down before anything is changed: detach gets it back exactly so, whatever \
+became of it meanwhile. When a step fails, everything is undone.
+
+Examples:
+  sriovctl attach 'eth0#3' --netns blue --name net1
+  sriovctl attach --pf eth0 --container 3f2a91 --vlan 100 --address 10.0.0.5/24
+  sriovctl attach --pool eth0 --pool eth1 --pid 4711 --mac 02:00:00:00:00:01 --trust on
+  sriovctl attach 'eth0#3' --netns blue --dry-run"
+)]
+pub struct Attach {
+    /// The VF (with --pf-only: the PF)
+    #[arg(value_name = "VF", conflicts_with_all = ["pf", "pool"])]
+    pub vf: Option<Selector>,
+    /// Any free VF of this PF
+    #[arg(long, value_name = "PF", conflicts_with = "pool")]
+    pub pf: Option<Selector>,
+    /// Any free VF of these PFs, or of these VFs; may be repeated
+    #[arg(long, value_name = "PF|VF")]
+    pub pool: Vec<Selector>,
+    /// Of several, rather one on this NUMA node
+    #[arg(long, value_name = "NODE")]
+    pub numa: Option<u32>,
+    /// Move the PF itself, not a VF of it
+    #[arg(long, requires = "vf", conflicts_with_all = ["vlan", "spoofchk", "trust", "link_state", "min_tx_rate", "max_tx_rate"])]
+    pub pf_only: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: NetnsArgs,
+    /// Name of the interface there (default: its name here)
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<IfName>,
+    /// MAC of the interface; set in the PF as well
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<MacAddr>,
+    /// VLAN that the NIC inserts and strips, 0-4094 (0: none)
+    #[arg(long, value_name = "ID")]
+    pub vlan: Option<VlanId>,
+    /// Priority in the VLAN tag, 0-7
+    #[arg(long, value_name = "PRIO", requires = "vlan", value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub qos: Option<u8>,
+    /// Protocol of the VLAN tag
+    #[arg(long, value_name = "PROTO", requires = "vlan")]
+    pub proto: Option<Proto>,
+    /// MTU in bytes, at most the PF's
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
+    pub mtu: Option<u32>,
+    /// Whether frames with a foreign source MAC are dropped
+    #[arg(long, value_name = "ON|OFF")]
+    pub spoofchk: Option<OnOff>,
+    /// Whether the VF may change its MAC, become promiscuous and the like
+    #[arg(long, value_name = "ON|OFF")]
+    pub trust: Option<OnOff>,
+    /// What the VF sees as carrier
+    #[arg(long, value_name = "STATE")]
+    pub link_state: Option<Carrier>,
+    /// Lowest guaranteed rate in Mbit/s (0: none)
+    #[arg(long, value_name = "MBPS")]
+    pub min_tx_rate: Option<u32>,
+    /// Highest rate in Mbit/s (0: no limit)
+    #[arg(long, value_name = "MBPS")]
+    pub max_tx_rate: Option<u32>,
+    /// Address of the interface; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub address: Vec<Cidr>,
+    /// Default gateway; may be given for IPv4 and for IPv6
+    #[arg(long, value_name = "IP", requires = "address")]
+    pub gateway: Vec<IpAddr>,
+    /// Route, CIDR via IP or CIDR on the link itself (10.1.0.0/16,10.0.0.1); may be repeated
+    #[arg(long, value_name = "CIDR[,IP]", value_parser = parse_route)]
+    pub route: Vec<Route>,
+    /// Only print what would be done, as shell commands
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Protocol of a VLAN tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Proto {
+    /// The customer tag
+    #[value(name = "802.1q", alias = "802.1Q")]
+    Dot1q,
+    /// The service tag
+    #[value(name = "802.1ad", alias = "802.1AD")]
+    Dot1ad,
+}
+
+/// Carrier of a VF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Carrier {
+    /// The PF's
+    Auto,
+    /// Always up
+    Enable,
+    /// Always down
+    Disable,
+}
+
+fn parse_route(text: &str) -> Result<Route, String> {
+    let (to, via) = match text.split_once(',') {
+        None => (text, None),
+        Some((to, via)) => (to, Some(via)),
+    };
+    let via = via.map(|via| via.parse().map_err(|_| format!("\"{via}\" is not an address")));
+    Ok(Route { to: to.parse().map_err(|error| format!("{error}"))?, via: via.transpose()? })
+}
+
+/// `detach`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sriovctl detach 'eth0#3'
+  sriovctl detach --netns blue --name net1
+  sriovctl detach --container 3f2a91
+  sriovctl detach --all-stale            whatever lost its owner")]
+pub struct Detach {
+    /// VFs or PFs that were attached
+    #[arg(value_name = "VF")]
+    pub vfs: Vec<Selector>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub from: NetnsArgs,
+    /// Only the one with this name there
+    #[arg(long, value_name = "NAME", requires = "namespace")]
+    pub name: Option<IfName>,
+    /// Everything whose namespace is gone, or whose attaching was cut off
+    #[arg(long, conflicts_with_all = ["vfs", "namespace"])]
+    pub all_stale: bool,
+    /// Only print what would be done, as shell commands
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `inspect-state`.
+#[derive(Debug, Args)]
+#[command(visible_alias = "state")]
+#[command(after_help = "Examples:
+  sriovctl inspect-state
+  sriovctl inspect-state 'eth0#3' --json
+  sriovctl inspect-state --repair        put right what is not ok
+
+States: ok; drift (which field, wanted and actual); stale (its owner is gone); unfinished (cut off while
+it was made); corrupt (what is kept is no record); foreign (a VF that is away without a record).
+The exit code is 0 only if everything is ok.")]
+pub struct InspectState {
+    /// Only these VFs, or those of this container (its id, or the beginning of it)
+    #[arg(value_name = "VF|CONTAINER")]
+    pub only: Vec<Selector>,
+    /// Put right what is not ok; foreign VFs only when they are named, or after a question
+    #[arg(long, conflicts_with = "watch")]
+    pub repair: bool,
+    /// Go on, and print whatever changes
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub list: ListOutput,
+}
+
 impl Command {
     /// Whether the caller reads JSON, and so an error as JSON too.
     pub fn wants_json(&self) -> bool {
@@ -210,6 +409,9 @@ impl Command {
             Self::ListPfs(args) => is_json(&args.list),
             Self::ListVfs(args) => is_json(&args.list),
             Self::SetNumvfs(args) => args.json,
+            Self::Attach(args) => args.json,
+            Self::Detach(args) => args.json,
+            Self::InspectState(args) => is_json(&args.list),
         }
     }
 }

@@ -52,6 +52,21 @@ impl Console {
         self.stdin && self.stderr
     }
 
+    /// Lets somebody choose; no choice is an error.
+    pub fn select(question: &str, items: &[String]) -> Result<usize> {
+        let asked = dialoguer::Select::new()
+            .with_prompt(question)
+            .items(items)
+            .default(0)
+            .interact_on_opt(&dialoguer::console::Term::stderr());
+        let nothing = |why: &str| Error::new(Kind::Usage, format!("nothing was chosen{why}"));
+        match asked {
+            Ok(Some(chosen)) => Ok(chosen),
+            Ok(None) => Err(nothing("")),
+            Err(dialoguer::Error::IO(error)) => Err(nothing(&format!(" ({error})"))),
+        }
+    }
+
     /// Bold on standard error, where it takes colours.
     pub fn strong(self, text: &str) -> String {
         if self.err_color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }

@@ -89,12 +89,7 @@ pub fn run<K: Kernel>(
     let headers = !args.list.no_headers;
     match form {
         Form::Json => write_json(out, &json!({ "schema_version": 1, "pfs": rows })),
-        Form::Jsonl => rows.iter().try_for_each(|row| {
-            serde_json::to_writer(&mut *out, row)
-                .map_err(std::io::Error::from)
-                .and_then(|()| writeln!(out))
-                .map_err(|error| writing(&error))
-        }),
+        Form::Jsonl => table::write_jsonl(out, &rows),
         Form::Csv => table::write_csv(out, &rows, &columns, headers),
         Form::Name => rows
             .iter()

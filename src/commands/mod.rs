@@ -2,7 +2,10 @@
 //!
 //! Standard output is data, everything else goes to standard error.
 
+mod attach;
 mod console;
+mod detach;
+mod inspect_state;
 mod list_pfs;
 mod list_vfs;
 mod say;
@@ -13,14 +16,16 @@ mod view;
 use std::io::{BufWriter, ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command};
-use crate::engine::Kernel;
+use crate::cli::{Cli, Command, NetnsArgs};
+use crate::engine::store::Store;
+use crate::engine::{Kernel, NetnsChoice};
 use crate::error::{Error, Kind, Result};
+use crate::model::step::Step;
 
 use self::console::Console;
 
 /// Runs the command line on a host.
-pub fn run<K: Kernel>(cli: &Cli, kernel: &K) -> ExitCode {
+pub fn run<K: Kernel + Store>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
@@ -48,7 +53,7 @@ pub fn run<K: Kernel>(cli: &Cli, kernel: &K) -> ExitCode {
     }
 }
 
-fn dispatch<K: Kernel>(
+fn dispatch<K: Kernel + Store>(
     command: &Command,
     kernel: &K,
     console: &Console,
@@ -58,6 +63,9 @@ fn dispatch<K: Kernel>(
         Command::ListPfs(args) => list_pfs::run(args, kernel, console, out).map(|()| None),
         Command::ListVfs(args) => list_vfs::run(args, kernel, console, out).map(|()| None),
         Command::SetNumvfs(args) => set_numvfs::run(args, kernel, console, out),
+        Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
+        Command::Detach(args) => detach::run(args, kernel, console, out),
+        Command::InspectState(args) => inspect_state::run(args, kernel, console, out),
     }
 }
 
@@ -74,4 +82,38 @@ fn write_json(out: &mut dyn Write, value: &impl serde::Serialize) -> Result<()> 
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(Kind::Failed, format!("writing JSON: {error}")))?;
     writeln!(out, "{text}").map_err(|error| writing(&error))
+}
+
+/// The namespace that is named on the command line.
+fn netns_choice(args: &NetnsArgs) -> Option<NetnsChoice> {
+    match args {
+        NetnsArgs { netns: Some(name), .. } => Some(NetnsChoice::Named(name.clone())),
+        NetnsArgs { pid: Some(pid), .. } => Some(NetnsChoice::Pid(*pid)),
+        NetnsArgs { container: Some(id), .. } => Some(NetnsChoice::Container(id.clone())),
+        _ => None,
+    }
+}
+
+/// One step for people and scripts.
+#[derive(serde::Serialize)]
+struct StepView {
+    text: String,
+    shell: String,
+}
+
+/// Steps with the device called what people call it.
+fn step_views(steps: &[Step], name: &str, pf_netdev: &str) -> Vec<StepView> {
+    let view = |step: &Step| {
+        let device = step.device().map(ToString::to_string);
+        let vf = step.vf().map(ToString::to_string);
+        let pf = step.pf().map(ToString::to_string);
+        let text = step.to_string();
+        let text = match (device.or(vf), pf) {
+            (Some(device), _) => text.replace(&device, name),
+            (None, Some(pf)) => text.replace(&pf, pf_netdev),
+            (None, None) => text,
+        };
+        StepView { text, shell: step.shell(pf_netdev) }
+    };
+    steps.iter().map(view).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::console::{Bar, Console};
-use super::{write_json, writing};
+use super::{StepView, write_json, writing};
 use crate::cli::SetNumvfs;
 use crate::engine::Kernel;
 use crate::engine::numvfs::{self, Options, Proposal, Report};
@@ -41,12 +41,6 @@ struct FailureView {
     message: String,
     details: Vec<String>,
     hint: Option<String>,
-}
-
-#[derive(Serialize)]
-struct StepView {
-    text: String,
-    shell: String,
 }
 
 /// Runs it; what could not be done although the number is right comes back as an error that was
@@ -117,10 +111,9 @@ fn dry_run<K: Kernel>(
     let plan = plan.map_err(|refusal| numvfs::refusal_error(&pf, &refusal))?;
     let replay = numvfs::replay_preview(&pf, &plan);
     let (name, address) = (pf.name(), pf.facts.device.to_string());
-    let steps: Vec<StepView> = plan
-        .create
+    let steps: Vec<_> = plan.create.iter().chain(&replay).cloned().collect();
+    let steps: Vec<StepView> = steps
         .iter()
-        .chain(&replay)
         .map(|step| StepView {
             text: step.to_string().replace(&address, &name),
             shell: step.shell(&name),

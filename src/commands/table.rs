@@ -265,6 +265,16 @@ fn fit<R>(shown: &mut Vec<&Column<R>>, rows: &[R], width: Option<u16>) {
     }
 }
 
+/// Writes one JSON object a line.
+pub fn write_jsonl<R: Serialize>(out: &mut dyn Write, rows: &[R]) -> Result<()> {
+    rows.iter().try_for_each(|row| {
+        serde_json::to_writer(&mut *out, row)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out))
+            .map_err(|error| writing(&error))
+    })
+}
+
 /// Writes CSV with all columns; unknown is an empty field.
 pub fn write_csv<R: Serialize>(
     out: &mut dyn Write,

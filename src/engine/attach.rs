@@ -71,27 +71,26 @@ pub fn attach<K: Kernel + Store>(
             Ok(done) => return Ok(done),
         }
     }
-    Err(nothing_free(choice, refused))
+    Err(nothing_free(choice, &refused))
 }
 
-fn nothing_free(choice: &Choice, refused: Vec<Error>) -> Error {
+fn nothing_free(choice: &Choice, refused: &[Error]) -> Error {
     let from = match choice {
         Choice::AnyOf { pool, .. } => {
             pool.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }
         Choice::Vf(one) | Choice::Pf(one) => one.to_string(),
     };
-    let lines = refused.iter().map(ToString::to_string);
     Error::new(Kind::Busy, format!("no VF of {from} is free"))
-        .details(lines.collect::<Vec<_>>())
+        .details(refused.iter().map(ToString::to_string))
         .hint("see who has which: sriovctl list-vfs --in-use")
 }
 
+/// A device, and its PF if it is a VF.
+type Candidate = (DeviceId, Option<DeviceId>);
+
 /// Devices that may be taken, in the order to try them; whether any of them will do.
-fn candidates(
-    inventory: &Inventory,
-    choice: &Choice,
-) -> Result<(Vec<(DeviceId, Option<DeviceId>)>, bool)> {
+fn candidates(inventory: &Inventory, choice: &Choice) -> Result<(Vec<Candidate>, bool)> {
     let of = |pf: &Pf, vf: &Vf| {
         let device = vf.facts.device.clone().ok_or_else(|| {
             let name = pf.vf_name(vf.index());
@@ -111,7 +110,9 @@ fn candidates(
             )
             .hint(format!("name one, or take any free one: --pf {selector}"))),
         },
-        Choice::Pf(selector) => Ok((vec![(selector.pf(inventory)?.facts.device.clone(), None)], false)),
+        Choice::Pf(selector) => {
+            Ok((vec![(selector.pf(inventory)?.facts.device.clone(), None)], false))
+        }
         Choice::AnyOf { pool, numa } => {
             let mut found: Vec<(&Pf, &Vf)> = Vec::new();
             for selector in pool {
@@ -147,15 +148,13 @@ struct Job<'a, K> {
 impl<K: Kernel + Store> Job<'_, K> {
     fn attach(
         &self,
-        (device, pf): &(DeviceId, Option<DeviceId>),
+        (device, pf): &Candidate,
         wait: Duration,
         dry_run: bool,
     ) -> std::result::Result<Attached, Failed> {
         let refused = Failed::Refused;
-        let _guard = match dry_run {
-            true => None,
-            false => Some(self.kernel.lock_device(device, pf.as_ref(), wait).map_err(refused)?),
-        };
+        let lock = || self.kernel.lock_device(device, pf.as_ref(), wait).map_err(refused);
+        let _guard = if dry_run { None } else { Some(lock()?) };
         let held = clear_the_way(self.kernel, device, dry_run, self.progress).map_err(refused)?;
         let seen = self.kernel.inspect(device, None).map_err(refused)?;
         let target = self.target().map_err(refused)?;
@@ -163,16 +162,18 @@ impl<K: Kernel + Store> Job<'_, K> {
         let plan = attach::plan(self.request, &seen, &target, held.as_ref(), &moment)
             .map_err(|refusal| Failed::Refused(refusal_error(&seen, &target, &refusal)))?;
         if dry_run {
-            return Ok(Attached { name: seen.name.clone(), record: plan.record, steps: plan.steps, seen });
+            return Ok(Attached {
+                name: seen.name.clone(),
+                record: plan.record,
+                steps: plan.steps,
+                seen,
+            });
         }
         self.kernel.begin(&plan.record).map_err(refused)?;
         match self.run(&plan, &seen) {
-            Ok(now) => Ok(Attached {
-                name: seen.name,
-                record: plan.record,
-                steps: plan.steps,
-                seen: now,
-            }),
+            Ok(now) => {
+                Ok(Attached { name: seen.name, record: plan.record, steps: plan.steps, seen: now })
+            }
             Err(error) => {
                 Err(Failed::Broken(undo(self.kernel, &plan.record, error, self.progress)))
             }
@@ -306,8 +307,10 @@ fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> Error {
             Error::new(Kind::Busy, format!("{path} has an interface called {taken} already"))
                 .hint("choose another name with --name")
         }
-        Refusal::NoDriver => Error::new(Kind::Busy, format!("{name} has no driver, and so no interface"))
-            .hint(format!("bind one: echo {} > /sys/bus/pci/drivers_probe", seen.device)),
+        Refusal::NoDriver => {
+            Error::new(Kind::Busy, format!("{name} has no driver, and so no interface"))
+                .hint(format!("bind one: echo {} > /sys/bus/pci/drivers_probe", seen.device))
+        }
         Refusal::NoInterface(driver) => Error::new(
             Kind::Busy,
             format!("{name} has the driver {driver}, but no interface that can be seen"),
@@ -324,7 +327,10 @@ fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> Error {
             let attrs: Vec<String> = attrs.iter().map(ToString::to_string).collect();
             Error::new(
                 Kind::Unsupported,
-                format!("{name} has no PF on this host, which alone could set: {}", attrs.join(", ")),
+                format!(
+                    "{name} has no PF on this host, which alone could set: {}",
+                    attrs.join(", ")
+                ),
             )
         }
     };

@@ -14,7 +14,7 @@ use crate::model::step::Step;
 #[derive(Debug)]
 pub enum Detached {
     /// It is as it was.
-    Done(Record),
+    Done(Box<Record>),
     /// It had no record: there was nothing to do.
     NotAttached(DeviceId),
     /// Its record was no record; it was put aside, and the device left as it is.
@@ -58,7 +58,7 @@ pub fn detach<K: Kernel + Store>(
         }
     }
     kernel.forget(device)?;
-    Ok(Detached::Done(record))
+    Ok(Detached::Done(Box::new(record)))
 }
 
 /// What a detach would do.
@@ -69,21 +69,16 @@ pub fn propose<K: Kernel + Store>(
     let stored = kernel.stored(device)?;
     let Some(record) = stored.as_ref().and_then(Stored::record) else { return Ok(None) };
     let seen = kernel.inspect(device, Some(&record.netns))?;
-    let steps = match record.boot_id == kernel.moment()?.boot_id {
-        true => plan::preview(record, &seen),
-        false => Vec::new(),
-    };
+    let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
+    let steps = if of_this_boot { plan::preview(record, &seen) } else { Vec::new() };
     Ok(Some((record.clone(), seen.name, steps)))
 }
 
 fn incomplete(record: &Record, problems: &[Error]) -> Error {
     let hints = problems.iter().filter_map(Error::next_step).map(|hint| format!("try: {hint}"));
     let lines = problems.iter().map(ToString::to_string).chain(hints);
-    Error::new(
-        Kind::Partial,
-        format!("{} is not yet as it was; its record is kept", record.device),
-    )
-    .device(record.device.to_string())
-    .details(lines.collect::<Vec<_>>())
-    .hint(format!("run it again: sriovctl detach {}", record.device))
+    Error::new(Kind::Partial, format!("{} is not yet as it was; its record is kept", record.device))
+        .device(record.device.to_string())
+        .details(lines.collect::<Vec<_>>())
+        .hint(format!("run it again: sriovctl detach {}", record.device))
 }

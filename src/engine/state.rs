@@ -156,7 +156,9 @@ pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
         let place = match &seen.link {
             None => none(),
             Some((Place::Host, _)) => "the host's namespace".to_owned(),
-            Some((Place::Netns(at), _)) if at.inode == record.netns.inode => record.netns.path.clone(),
+            Some((Place::Netns(at), _)) if at.inode == record.netns.inode => {
+                record.netns.path.clone()
+            }
             Some((Place::Netns(at), _)) => at.path.clone(),
         };
         differ("namespace", record.netns.path.clone(), place);
@@ -194,9 +196,10 @@ fn actual(attr: VfAttr, settings: &crate::model::link::VfSettings) -> String {
     let now = match attr {
         VfAttr::Mac(_) => settings.mac.map(VfAttr::Mac),
         VfAttr::Vlan(_) => settings.vlan.map(VfAttr::Vlan),
-        VfAttr::Rate { .. } => {
-            settings.min_tx_rate.zip(settings.max_tx_rate).map(|(min, max)| VfAttr::Rate { min, max })
-        }
+        VfAttr::Rate { .. } => settings
+            .min_tx_rate
+            .zip(settings.max_tx_rate)
+            .map(|(min, max)| VfAttr::Rate { min, max }),
         VfAttr::Spoofchk(_) => settings.spoofchk.map(VfAttr::Spoofchk),
         VfAttr::Trust(_) => settings.trust.map(VfAttr::Trust),
         VfAttr::LinkState(_) => settings.link_state.map(VfAttr::LinkState),

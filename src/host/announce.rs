@@ -1,6 +1,10 @@
 //! Telling neighbours whose addresses moved: gratuitous ARP (RFC 5227 section 3) and unsolicited
 //! neighbour advertisements (RFC 4861 section 7.2.6), so that traffic finds a reused address at
 //! once instead of after minutes.
+//!
+//! An address that the kernel still probes for duplicates is not announced here: a NIC that hands a
+//! frame back to its sender would make the probe fail. The kernel announces it afterwards
+//! (`ndisc_notify`).
 #![allow(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,7 +35,8 @@ pub fn announce(device: &DeviceId, at: &NetnsId, addresses: &[Cidr]) {
         if let Some(ifindex) = ifindex_of(&mut netlink, device)?
             && let Some(mac) = wait_for_carrier(&mut netlink, ifindex)
         {
-            for cidr in addresses {
+            let probed = netlink.tentative(ifindex)?;
+            for cidr in addresses.iter().filter(|cidr| !probed.contains(&cidr.address)) {
                 let (ethertype, frame) = match cidr.address {
                     IpAddr::V4(v4) => (ETH_P_ARP, arp(mac, v4)),
                     IpAddr::V6(v6) => (ETH_P_IPV6, advertisement(mac, v6)),

@@ -48,7 +48,8 @@ impl Host {
             link: link.as_ref().map(|(at, link)| (at.clone(), link.clone())),
         };
         if let Some((Place::Netns(at), _)) = &link {
-            seen.there_names = netns::links_at(at)?.map(|l| names_but(&l, device)).unwrap_or_default();
+            seen.there_names =
+                netns::links_at(at)?.map(|l| names_but(&l, device)).unwrap_or_default();
         }
         if hint.is_none() {
             seen.users = users(&mut netlink, &dir, &seen, &here)?;
@@ -61,7 +62,8 @@ impl Host {
 fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
     let pf: PciAddress = sysfs::link_name(&dir.join("physfn"))?.parse().ok()?;
     let physfn = dir.join("physfn");
-    let is_it = |name: &String| sysfs::link_name(&physfn.join(name)).as_deref() == Some(device.name());
+    let is_it =
+        |name: &String| sysfs::link_name(&physfn.join(name)).as_deref() == Some(device.name());
     let link = sysfs::names(&physfn).into_iter().filter(|n| n.starts_with("virtfn")).find(is_it)?;
     let index = link.strip_prefix("virtfn")?.parse().ok()?;
     Some(VfOf { pf: pf.into(), index: VfIndex(index) })

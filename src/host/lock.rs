@@ -47,9 +47,8 @@ fn lock(
     timeout: Duration,
 ) -> Result<File> {
     let path = dir.join(format!("{}-{}.lock", device.bus(), device.name()));
-    let failed = |error: std::io::Error| {
-        Error::io(format_args!("locking {}", path.display()), &error)
-    };
+    let failed =
+        |error: std::io::Error| Error::io(format_args!("locking {}", path.display()), &error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let mut file = OpenOptions::new()
         .read(true)

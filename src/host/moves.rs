@@ -109,7 +109,9 @@ impl Host {
                         let file = std::fs::File::open("/proc/thread-self/ns/net");
                         file.map_err(|error| error.raw_os_error().unwrap_or(libc_errno::EIO))
                     })
-                    .and_then(|file| Netlink::route().map(|n| (file, n)).map_err(|_| libc_errno::EIO));
+                    .and_then(|file| {
+                        Netlink::route().map(|n| (file, n)).map_err(|_| libc_errno::EIO)
+                    });
                 if send_file.send(made).is_ok() {
                     let _ = receive_done.recv(); // ends when the other side is dropped
                 }
@@ -117,7 +119,9 @@ impl Host {
             let made = receive_file.recv_timeout(wait).unwrap_or(Err(libc_errno::ETIMEDOUT));
             let (scratch, mut inside) = made.map_err(|errno| self.refused(step, errno))?;
             let to_scratch = || vec![LinkAttribute::NetNsFd(scratch.as_raw_fd())];
-            self.patiently(step, timeout, || netlink.change_link(ifindex, (0, IFF_UP), to_scratch()))?;
+            self.patiently(step, timeout, || {
+                netlink.change_link(ifindex, (0, IFF_UP), to_scratch())
+            })?;
             ifindex = ifindex_of(&mut inside, device)?
                 .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
             // An altname that is the wanted name is in the way of it; the others come back later.
@@ -229,7 +233,8 @@ fn configure_here(
     }
     netlink.change_link(ifindex, (IFF_UP, IFF_UP), Vec::new())?;
     for route in &config.routes {
-        netlink.request(RouteNetlinkMessage::NewRoute(route_message(ifindex, route)), NLM_F_CREATE)?;
+        netlink
+            .request(RouteNetlinkMessage::NewRoute(route_message(ifindex, route)), NLM_F_CREATE)?;
     }
     Ok(())
 }

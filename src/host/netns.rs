@@ -76,7 +76,8 @@ pub fn container_of(cgroup: &str) -> Option<String> {
 
 /// The interfaces in another namespace, each marked with it.
 pub fn links_in(netns: Netns) -> Result<Vec<Link>> {
-    let mut links = enter(&netns.path, None, || Netlink::route()?.links(false))?.unwrap_or_default();
+    let mut links =
+        enter(&netns.path, None, || Netlink::route()?.links(false))?.unwrap_or_default();
     let netns = Arc::new(netns);
     for link in &mut links {
         link.netns = Some(Arc::clone(&netns));
@@ -198,9 +199,11 @@ fn of_container(id: &str) -> Result<NetnsId> {
     match found.as_slice() {
         [] => Err(Error::new(Kind::NotFound, format!("no process of a container {id} runs here"))),
         [(_, pid)] => of_path(format!("/proc/{pid}/ns/net")),
-        many => Err(Error::new(Kind::Usage, format!("{id} is the beginning of several containers"))
-            .details(many.iter().map(|(container, _)| container.clone()))
-            .hint("give more of its id")),
+        many => {
+            Err(Error::new(Kind::Usage, format!("{id} is the beginning of several containers"))
+                .details(many.iter().map(|(container, _)| container.clone()))
+                .hint("give more of its id"))
+        }
     }
 }
 

@@ -298,7 +298,8 @@ mod tests {
             let device: DeviceId = device.parse().unwrap();
             assert_eq!(device_of(&file_name(&device)), Some(device));
         }
-        for name in ["x", "pci-.json", "pci-..json", ".pci-0000:01:10.0.json.new", "pci-a.corrupt"] {
+        for name in ["x", "pci-.json", "pci-..json", ".pci-0000:01:10.0.json.new", "pci-a.corrupt"]
+        {
             assert_eq!(device_of(name), None, "{name}");
         }
     }

@@ -242,8 +242,10 @@ impl FromStr for IfName {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let bad = |c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control();
-        let valid = (1..=15).contains(&text.len()) && text != "." && text != ".." && !text.contains(bad);
-        let error = || ParseIdError::new(text, "an interface name (1-15 characters, no / : % or space)");
+        let valid =
+            (1..=15).contains(&text.len()) && text != "." && text != ".." && !text.contains(bad);
+        let error =
+            || ParseIdError::new(text, "an interface name (1-15 characters, no / : % or space)");
         valid.then(|| Self(text.to_owned())).ok_or_else(error)
     }
 }

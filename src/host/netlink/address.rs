@@ -1,7 +1,11 @@
 //! Addresses and routes of this namespace, as far as they tell that an interface is in use.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::Parseable;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
@@ -31,6 +35,27 @@ impl Netlink {
             }
             let text = format!("{}/{}", address?, message.header.prefix_len);
             Some((message.header.index, text))
+        })
+        .map_err(|refused| refused.into_error("listing addresses"))
+    }
+
+    /// Addresses of one interface that are still probed for duplicates.
+    pub fn tentative(&mut self, ifindex: u32) -> Result<Vec<IpAddr>> {
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump(&request, |_, payload| {
+            let message = AddressMessage::parse(payload).ok()?;
+            let mut address = None;
+            let mut probed = message.header.flags.contains(AddressHeaderFlags::Tentative);
+            for attribute in &message.attributes {
+                match attribute {
+                    AddressAttribute::Address(own) => address = Some(*own),
+                    AddressAttribute::Flags(flags) => {
+                        probed |= flags.contains(AddressFlags::Tentative)
+                    }
+                    _ => {}
+                }
+            }
+            address.filter(|_| probed && message.header.index == ifindex)
         })
         .map_err(|refused| refused.into_error("listing addresses"))
     }

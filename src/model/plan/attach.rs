@@ -212,15 +212,22 @@ fn link_steps(
     }
     if let Some(mac) = request.mac {
         let has_admin = seen.settings.as_ref().and_then(|settings| settings.mac);
-        steps.extend(set_mac(seen.vf(), has_admin, link.mac, mac, mac).into_iter().map(|step| match step {
-            MacStep::Admin(vf, mac) => Step::SetVf { vf, attr: VfAttr::Mac(mac) },
-            MacStep::Own(mac) => set(LinkSet { mac: Some(mac), ..LinkSet::default() }),
+        steps.extend(set_mac(seen.vf(), has_admin, link.mac, mac, mac).into_iter().map(|step| {
+            match step {
+                MacStep::Admin(vf, mac) => Step::SetVf { vf, attr: VfAttr::Mac(mac) },
+                MacStep::Own(mac) => set(LinkSet { mac: Some(mac), ..LinkSet::default() }),
+            }
         }));
     }
     if !link.altnames.is_empty() {
         // They would go with it and may clash there; they come back with it.
         let remove = link.altnames.clone();
-        steps.push(Step::AltNames { device: device.clone(), at: Place::Host, add: Vec::new(), remove });
+        steps.push(Step::AltNames {
+            device: device.clone(),
+            at: Place::Host,
+            add: Vec::new(),
+            remove,
+        });
     }
     steps.push(set(LinkSet {
         name: Some(ifname.to_owned()),

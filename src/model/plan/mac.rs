@@ -25,7 +25,8 @@ pub fn set_mac(
 ) -> Vec<MacStep> {
     let mut steps = Vec::new();
     let changes = has != Some(own);
-    if let Some(vf) = vf.as_ref().filter(|_| changes && has_admin.is_some_and(|mac| !mac.is_zero())) {
+    if let Some(vf) = vf.as_ref().filter(|_| changes && has_admin.is_some_and(|mac| !mac.is_zero()))
+    {
         steps.push(MacStep::Admin(vf.clone(), MacAddr::ZERO));
     }
     if changes {

@@ -21,7 +21,11 @@ pub fn next(record: &Record, seen: &Seen) -> Vec<Step> {
         return Vec::new(); // its PF has other VFs now, or none: there is nothing to get back
     }
     let stages = [drivers, bring_home, on_the_host];
-    stages.iter().map(|stage| stage(record, seen)).find(|steps| !steps.is_empty()).unwrap_or_default()
+    stages
+        .iter()
+        .map(|stage| stage(record, seen))
+        .find(|steps| !steps.is_empty())
+        .unwrap_or_default()
 }
 
 /// All stages as far as they can be told beforehand, for people to look at.
@@ -48,10 +52,8 @@ fn drivers(record: &Record, seen: &Seen) -> Vec<Step> {
     let Some(vf) = seen.vf() else { return Vec::new() };
     let original = &record.original;
     let mut steps = Vec::new();
-    let set_override = |driver: &Option<String>| Step::SetOverride {
-        vf: vf.clone(),
-        driver: driver.clone(),
-    };
+    let set_override =
+        |driver: &Option<String>| Step::SetOverride { vf: vf.clone(), driver: driver.clone() };
     if seen.driver != original.driver {
         let unbind = seen.driver.as_ref().map(|_| Step::Unbind { vf: vf.clone() });
         match &original.driver {
@@ -77,8 +79,8 @@ fn bring_home(record: &Record, seen: &Seen) -> Vec<Step> {
     // in the container it is lost. That its name is not right remains to be said, and mended.
     let spare = || (0..).map(|n| format!("sriov{n}")).find(|name| is_free(name));
     let Some(name) = Some(wanted).filter(is_free).or_else(spare) else { return Vec::new() };
-    let detour = name != link.name
-        && (seen.there_names.contains(&name) || link.altnames.contains(&name));
+    let detour =
+        name != link.name && (seen.there_names.contains(&name) || link.altnames.contains(&name));
     vec![Step::BringHome { device: seen.device.clone(), at: at.clone(), name, detour }]
 }
 
@@ -142,7 +144,10 @@ fn macs(seen: &Seen, own: Option<MacAddr>, settings: Option<&VfSettings>) -> Vec
     let Some(link) = seen.host_link() else {
         // On a user-space driver only the PF has it.
         let vf = seen.vf().zip(admin.filter(|_| admin != has_admin));
-        return vf.map(|(vf, mac)| Step::SetVf { vf, attr: VfAttr::Mac(mac) }).into_iter().collect();
+        return vf
+            .map(|(vf, mac)| Step::SetVf { vf, attr: VfAttr::Mac(mac) })
+            .into_iter()
+            .collect();
     };
     let Some(own) = own.or(link.mac) else { return Vec::new() };
     let vf = seen.vf().filter(|_| admin.is_some());
