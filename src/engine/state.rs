@@ -276,7 +276,6 @@ fn bring_foreign_home<K: Kernel + Store>(
 
 fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Record {
     let is_free = |name: &String| !seen.host_names.contains(name);
-    let spare = || (0..).map(|n| format!("sriov{n}")).find(|name| is_free(name));
     Record {
         format: FORMAT,
         boot_id: moment.boot_id,
@@ -287,7 +286,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
         netns: at.clone(),
         ifname: link.name.clone(),
         original: Original {
-            name: Some(link.name.clone()).filter(is_free).or_else(spare),
+            name: Some(link.name.clone()).filter(is_free).or_else(|| seen.spare_name()),
             altnames: link.altnames.clone(),
             mtu: link.mtu,
             mac: link.mac,

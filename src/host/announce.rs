@@ -141,8 +141,8 @@ mod tests {
         let frame = arp(MacAddr([2, 0, 0, 0, 0, 1]), Ipv4Addr::new(10, 0, 0, 1));
         let expected = "ffffffffffff 020000000001 0806 0001 0800 06 04 0001 \
                         020000000001 0a000001 000000000000 0a000001";
-        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected.replace(' ', ""));
+        let hex: Vec<String> = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.concat(), expected.replace(' ', ""));
     }
 
     #[test]

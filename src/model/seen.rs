@@ -51,6 +51,11 @@ impl Seen {
         self.driver.as_deref().is_some_and(is_userspace_driver)
     }
 
+    /// A name that nothing on the host has, for an interface whose own is taken.
+    pub fn spare_name(&self) -> Option<String> {
+        (0..u16::MAX).map(|n| format!("sriov{n}")).find(|name| !self.host_names.contains(name))
+    }
+
     /// Its interface, when that is on the host.
     pub fn host_link(&self) -> Option<&Link> {
         self.link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link)

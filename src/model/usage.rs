@@ -45,6 +45,7 @@ pub struct Witnesses<'a> {
 
 impl<'a> Witnesses<'a> {
     /// With the owners of recorded devices.
+    #[must_use]
     pub fn with_owners(mut self, owners: &'a [(DeviceId, String)]) -> Self {
         self.owners = owners.iter().map(|(device, owner)| (device, owner.as_str())).collect();
         self

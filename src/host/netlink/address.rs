@@ -50,7 +50,7 @@ impl Netlink {
                 match attribute {
                     AddressAttribute::Address(own) => address = Some(*own),
                     AddressAttribute::Flags(flags) => {
-                        probed |= flags.contains(AddressFlags::Tentative)
+                        probed |= flags.contains(AddressFlags::Tentative);
                     }
                     _ => {}
                 }

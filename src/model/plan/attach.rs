@@ -251,7 +251,7 @@ pub fn again(record: &Record, seen: &Seen) -> Vec<Step> {
     let name = Some(record.ifname.clone()).filter(|name| *name != link.name);
     let mtu = record.wanted.mtu.filter(|mtu| link.mtu != Some(*mtu));
     if name.is_some() || mtu.is_some() {
-        steps.push(set(LinkSet { name, mtu, ..LinkSet::default() }));
+        steps.push(set(LinkSet { mtu, name, ..LinkSet::default() }));
     }
     if let Some(mac) = record.wanted.mac {
         let has_admin = seen.settings.as_ref().and_then(|settings| settings.mac);

@@ -142,8 +142,8 @@ pub fn differences(has: &VfSettings, want: &VfSettings) -> Vec<VfAttr> {
     attrs.into_iter().flatten().collect()
 }
 
-fn differs<T: PartialEq>(has: Option<T>, want: Option<T>) -> Option<T> {
-    if has == want { None } else { want }
+fn differs<T: PartialEq + Copy>(has: Option<T>, want: Option<T>) -> Option<T> {
+    want.filter(|_| has != want)
 }
 
 /// Steps for drivers: the override first, so that nothing else can take the VF in between.

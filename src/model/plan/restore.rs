@@ -77,8 +77,9 @@ fn bring_home(record: &Record, seen: &Seen) -> Vec<Step> {
     let is_free = |name: &String| !seen.host_names.contains(name);
     // Where its own name is taken by now it comes back under another: on the host it can be used,
     // in the container it is lost. That its name is not right remains to be said, and mended.
-    let spare = || (0..).map(|n| format!("sriov{n}")).find(|name| is_free(name));
-    let Some(name) = Some(wanted).filter(is_free).or_else(spare) else { return Vec::new() };
+    let Some(name) = Some(wanted).filter(is_free).or_else(|| seen.spare_name()) else {
+        return Vec::new();
+    };
     let detour =
         name != link.name && (seen.there_names.contains(&name) || link.altnames.contains(&name));
     vec![Step::BringHome { device: seen.device.clone(), at: at.clone(), name, detour }]
