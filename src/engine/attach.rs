@@ -190,7 +190,14 @@ impl<K: Kernel + Store> Job<'_, K> {
         for step in &plan.steps {
             let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
             self.progress.stage(&phrase, 0);
-            self.kernel.apply(step, STEP_WITHIN)?;
+            match self.kernel.apply(step, STEP_WITHIN) {
+                Err(error) if step.is_zero_mac() => {
+                    self.progress.note(&format!("left as it is: {error}"));
+                }
+                done => {
+                    done?;
+                }
+            }
         }
         let now = self.kernel.inspect(&plan.record.device, Some(&plan.record.netns))?;
         let drift = super::state::drift(&plan.record, &now);

@@ -50,7 +50,7 @@ pub fn restore<K: Kernel>(
         for step in &steps {
             progress.stage(&phrase(step, &seen), 0);
             if let Err(error) = kernel.apply(step, STEP_WITHIN) {
-                if matters(step, record) {
+                if matters(step, record) || error.kind() != Kind::Unsupported {
                     problems.push(error);
                 } else {
                     progress.note(&format!("left as it is: {error}"));
@@ -86,14 +86,13 @@ fn unseen(record: &Record, seen: &Seen) -> Option<Error> {
     })
 }
 
-/// Whether a failure of the step leaves the device other than it was in a way that counts. Taking
-/// an administrative MAC away is refused by some drivers, and such a VF is as good without; a
+/// Whether a failure of the step leaves the device other than it was in a way that counts: a
 /// setting that a driver never could make was never ours.
 fn matters(step: &Step, record: &Record) -> bool {
     let Step::SetVf { attr, .. } = step else { return true };
     let same_kind = |ours: &VfAttr| std::mem::discriminant(ours) == std::mem::discriminant(attr);
     match attr {
-        VfAttr::Mac(mac) => !mac.is_zero(),
+        VfAttr::Mac(_) => !step.is_zero_mac(),
         _ => record.wanted.settings.iter().any(same_kind),
     }
 }

@@ -247,6 +247,12 @@ impl Step {
         }
     }
 
+    /// Whether it takes an administrative MAC away, which some drivers refuse (not igb, ixgbe,
+    /// i40e, ice). The VF is as good without.
+    pub fn is_zero_mac(&self) -> bool {
+        matches!(self, Self::SetVf { attr: VfAttr::Mac(MacAddr::ZERO), .. })
+    }
+
     /// The PF that the step is about, if it is about one.
     pub fn pf(&self) -> Option<&DeviceId> {
         match self {

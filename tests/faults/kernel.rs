@@ -2,16 +2,21 @@
 #![allow(clippy::cast_possible_truncation)] // VF numbers are below 8
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sriovctl::engine::Kernel;
+use sriovctl::engine::store::{Store, Stored};
+use sriovctl::engine::{Kernel, NetnsChoice};
 use sriovctl::model::explain;
 use sriovctl::model::facts::{PfFacts, Scope, VfFacts};
-use sriovctl::model::ids::{DeviceId, MacAddr, PciAddress, VfIndex};
+use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, VfIndex};
 use sriovctl::model::inventory::{Inventory, Pf, Vf};
-use sriovctl::model::link::{Link, LinkState, VfSettings, VlanTag};
-use sriovctl::model::step::{LinkAttr, Outcome, Step, VfAttr};
+use sriovctl::model::link::{Link, LinkState, Netns, VfSettings, VlanTag};
+use sriovctl::model::plan::attach::Moment;
+use sriovctl::model::record::{NetnsId, Record, VfOf};
+use sriovctl::model::seen::{Seen, Target};
+use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Step, VfAttr};
 use sriovctl::model::usage::User;
 use sriovctl::{Error, Kind, Result};
 
@@ -24,6 +29,10 @@ pub struct World {
     pub total: u32,
     pub autoprobe: Option<bool>,
     pub vfs: BTreeMap<u16, VfState>,
+    /// Namespaces by inode, with the names of other interfaces in each.
+    pub namespaces: BTreeMap<u64, BTreeSet<String>>,
+    /// Names of other interfaces of the host.
+    pub host_others: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +49,12 @@ pub struct Netdev {
     pub name: String,
     pub mac: MacAddr,
     pub mtu: u32,
+    pub altnames: Vec<String>,
+    pub up: bool,
+    pub promisc: bool,
+    /// Inode of its namespace; `None`: the host's.
+    pub netns: Option<u64>,
+    pub addresses: Vec<String>,
     pub ifindex: u32,
     /// When it can be seen.
     pub appears: Duration,
@@ -48,7 +63,9 @@ pub struct Netdev {
 /// The number of an interface does not survive, nor does anyone expect it to.
 impl PartialEq for Netdev {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, self.mac, self.mtu) == (&other.name, other.mac, other.mtu)
+        let known = |n: &Self| (n.name.clone(), n.mac, n.mtu, n.altnames.clone(), n.up);
+        let more = |n: &Self| (n.promisc, n.netns, n.addresses.clone());
+        known(self) == known(other) && more(self) == more(other)
     }
 }
 
@@ -71,6 +88,9 @@ pub struct Faults {
     pub refuses_vlan: bool,
     /// A write of the number of VFs never ends.
     pub stalls: bool,
+    /// The program dies at the n-th operation from now, steps and records alike: before it is
+    /// done, or right after.
+    pub dies: Option<(usize, bool)>,
 }
 
 pub struct FakeKernel {
@@ -79,6 +99,12 @@ pub struct FakeKernel {
     pub applied: Cell<usize>,
     pub pauses: Cell<usize>,
     pub locked: Cell<bool>,
+    pub boot_id: RefCell<String>,
+    pub records: RefCell<BTreeMap<DeviceId, (bool, Record)>>,
+    /// VFs whose MAC the PF has set, and not merely lists.
+    pf_set: RefCell<BTreeSet<u16>>,
+    operations: Cell<usize>,
+    dead: Cell<bool>,
     clock: Cell<Duration>,
     next: Cell<u32>,
 }
@@ -89,11 +115,22 @@ impl FakeKernel {
     /// A PF that allows seven VFs and has `count`, as its driver makes them.
     pub fn with_vfs(count: u32) -> Self {
         let kernel = Self {
-            world: RefCell::new(World { total: 7, autoprobe: Some(true), vfs: BTreeMap::new() }),
+            world: RefCell::new(World {
+                total: 7,
+                autoprobe: Some(true),
+                vfs: BTreeMap::new(),
+                namespaces: BTreeMap::new(),
+                host_others: BTreeSet::new(),
+            }),
             faults: RefCell::default(),
             applied: Cell::new(0),
             pauses: Cell::new(0),
             locked: Cell::new(false),
+            boot_id: RefCell::new("boot".into()),
+            records: RefCell::default(),
+            pf_set: RefCell::default(),
+            operations: Cell::new(0),
+            dead: Cell::new(false),
             clock: Cell::new(Duration::ZERO),
             next: Cell::new(10),
         };
@@ -109,6 +146,53 @@ impl FakeKernel {
 
     pub fn change_vf(&self, index: u16, change: impl FnOnce(&mut VfState)) {
         change(self.world.borrow_mut().vfs.get_mut(&index).unwrap());
+    }
+
+    /// Sets faults that count from now, for a program that is started anew.
+    pub fn begin_with(&self, faults: Faults) {
+        *self.faults.borrow_mut() = faults;
+        self.applied.set(0);
+        self.operations.set(0);
+        self.dead.set(false);
+    }
+
+    /// A namespace dies: what was in it comes back to the host under the name it had there.
+    pub fn delete_netns(&self, inode: u64) {
+        let mut world = self.world.borrow_mut();
+        world.namespaces.remove(&inode);
+        let taken = names_in(&world, None);
+        for netdev in world.vfs.values_mut().filter_map(|vf| vf.netdev.as_mut()) {
+            if netdev.netns == Some(inode) {
+                netdev.netns = None;
+                netdev.up = false;
+                netdev.addresses.clear();
+                if taken.contains(&netdev.name) {
+                    netdev.name = "dev0".into();
+                }
+            }
+        }
+    }
+
+    /// Runs one operation unless the program is, or comes to be, dead.
+    fn operation<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let died = || Err(Error::new(Kind::Failed, "the program is dead"));
+        let nth = self.operations.replace(self.operations.get() + 1);
+        let dies = self.faults.borrow().dies.filter(|(at, _)| *at == nth);
+        if self.dead.get() || dies == Some((nth, false)) {
+            self.dead.set(true);
+            return died();
+        }
+        let done = work();
+        if dies.is_some() {
+            self.dead.set(true);
+            return died();
+        }
+        done
+    }
+
+    /// Whether the program died on the way.
+    pub fn died(&self) -> bool {
+        self.dead.get()
     }
 
     fn new_netdev(&self, index: u16) -> Option<Netdev> {
@@ -128,6 +212,11 @@ impl FakeKernel {
             name,
             mac: MacAddr([0xf2, 0xaa, 0, 0, c, d]), // as random as igbvf's
             mtu: 1500,
+            altnames: Vec::new(),
+            up: false,
+            promisc: false,
+            netns: None,
+            addresses: Vec::new(),
             ifindex,
             appears: self.clock.get() + faults.netdev_delay,
         })
@@ -152,7 +241,36 @@ impl FakeKernel {
             netdev,
             users: Vec::new(),
         };
+        self.pf_set.borrow_mut().remove(&index);
         self.world.borrow_mut().vfs.insert(index, vf);
+    }
+
+    fn apply_alive(&self, step: &Step) -> Result<Outcome> {
+        let nth = self.applied.replace(self.applied.get() + 1);
+        if let Some((_, errno)) = self.faults.borrow().refuse.filter(|(at, _)| *at == nth) {
+            return Err(Self::refused(step, errno));
+        }
+        let before = self.world();
+        if let Step::SetNumVfs { count, .. } = step
+            && before.vfs.len() == *count as usize
+        {
+            return Ok(Outcome::AlreadySo);
+        }
+        self.change(step)?;
+        Ok(if self.world() == before { Outcome::AlreadySo } else { Outcome::Changed })
+    }
+
+    fn users(&self, index: u16, vf: &VfState) -> Vec<User> {
+        let mut users = vf.users.clone();
+        if self.records.borrow().contains_key(&device_of(index)) {
+            users.push(User::Record("somebody".into()));
+        }
+        if let Some(netdev) = &vf.netdev {
+            let away = netdev.netns.map(|inode| Arc::new(Netns { inode, ..Netns::default() }));
+            users.extend(away.map(User::Netns));
+            users.extend((netdev.up && netdev.netns.is_none()).then_some(User::Up));
+        }
+        users
     }
 
     fn refused(step: &Step, errno: i32) -> Error {
@@ -162,6 +280,11 @@ impl FakeKernel {
     fn change(&self, step: &Step) -> Result<()> {
         let faults = self.faults.borrow().clone();
         let mut world = self.world.borrow_mut();
+        if let Some(device) = step.device() {
+            let index = index_of(device);
+            let pf_set = self.pf_set.borrow().contains(&index);
+            return Self::change_interface(&mut world, step, index, pf_set);
+        }
         let vf = step.vf().map(|vf| vf.index.0);
         let vf = vf.map(|index| world.vfs.get_mut(&index).ok_or_else(|| Self::refused(step, 19)));
         match step {
@@ -207,7 +330,16 @@ impl FakeKernel {
             Step::SetVf { attr, .. } => {
                 let settings = &mut vf.unwrap()?.settings;
                 match *attr {
-                    VfAttr::Mac(mac) => settings.mac = Some(mac),
+                    VfAttr::Mac(mac) => {
+                        settings.mac = Some(mac);
+                        let index = step.vf().unwrap().index.0;
+                        let mut pf_set = self.pf_set.borrow_mut();
+                        let _ = if mac.is_zero() {
+                            pf_set.remove(&index)
+                        } else {
+                            pf_set.insert(index)
+                        };
+                    }
                     VfAttr::Vlan(_) if faults.refuses_vlan => return Err(Self::refused(step, 95)),
                     VfAttr::Vlan(tag) => settings.vlan = Some(tag),
                     VfAttr::Rate { min, max } => {
@@ -231,12 +363,12 @@ impl FakeKernel {
                     }
                 }
                 let vf = world.vfs.get_mut(&of.index.0).unwrap();
-                let admin = vf.settings.mac.filter(|mac| !mac.is_zero());
+                let pf_set = self.pf_set.borrow().contains(&of.index.0);
                 let trusted = vf.settings.trust == Some(true);
                 let netdev = vf.netdev.as_mut().ok_or_else(|| Self::refused(step, 19))?;
                 match attr {
                     // igb: once the PF has set it, an untrusted VF may not change its own.
-                    LinkAttr::Mac(_) if admin.is_some() && !trusted => {
+                    LinkAttr::Mac(_) if pf_set && !trusted => {
                         return Err(Self::refused(step, 99));
                     }
                     LinkAttr::Mac(mac) => {
@@ -247,8 +379,160 @@ impl FakeKernel {
                     LinkAttr::Name(name) => netdev.name.clone_from(name),
                 }
             }
+            Step::Link { .. }
+            | Step::BringHome { .. }
+            | Step::AltNames { .. }
+            | Step::Configure { .. } => unreachable!("is about a device"),
         }
         Ok(())
+    }
+
+    fn change_interface(world: &mut World, step: &Step, index: u16, pf_set: bool) -> Result<()> {
+        let refused = |errno| Err(Self::refused(step, errno));
+        let place = |at: &Place| match at {
+            Place::Host => None,
+            Place::Netns(id) => Some(id.inode),
+        };
+        let at = match step {
+            Step::Link { at, .. } | Step::AltNames { at, .. } => place(at),
+            Step::BringHome { at, .. } | Step::Configure { at, .. } => Some(at.inode),
+            _ => unreachable!("is about a device"),
+        };
+        let taken = |world: &World, place: Option<u64>| -> BTreeSet<String> {
+            let mut others = world.clone();
+            others.vfs.remove(&index);
+            names_in(&others, place)
+        };
+        let there = taken(world, at);
+        let on_host = taken(world, None);
+        let target = match step {
+            Step::Link { set: LinkSet { to: Some(to), .. }, .. } => {
+                if !world.namespaces.contains_key(&to.inode) {
+                    return refused(2);
+                }
+                Some((to.inode, taken(world, Some(to.inode))))
+            }
+            _ => None,
+        };
+        let Some(vf) = world.vfs.get_mut(&index) else { return refused(19) };
+        let settings = &mut vf.settings;
+        let Some(netdev) = vf.netdev.as_mut().filter(|netdev| netdev.netns == at) else {
+            return refused(19);
+        };
+        match step {
+            Step::Link { set, .. } => {
+                if let Some(name) = &set.name {
+                    let names = target.as_ref().map_or(&there, |(_, names)| names);
+                    if names.contains(name) || netdev.altnames.contains(name) {
+                        return refused(17);
+                    }
+                }
+                if let Some(mac) = set.mac {
+                    if pf_set && settings.trust != Some(true) {
+                        return refused(99);
+                    }
+                    netdev.mac = mac;
+                    settings.mac = Some(mac);
+                }
+                if let Some(mtu) = set.mtu {
+                    netdev.mtu = mtu;
+                    tell_own_mac(settings, netdev); // igbvf resets
+                }
+                if set.quiet {
+                    netdev.promisc = false;
+                }
+                if let Some(up) = set.up {
+                    netdev.up = up;
+                    tell_own_mac(settings, netdev);
+                }
+                if let Some((inode, _)) = target {
+                    netdev.netns = Some(inode);
+                    netdev.up = false;
+                    netdev.addresses.clear();
+                }
+                if let Some(name) = &set.name {
+                    netdev.name.clone_from(name);
+                }
+            }
+            Step::BringHome { name, detour, .. } => {
+                let in_the_way = there.contains(name) || netdev.altnames.contains(name);
+                if on_host.contains(name) || (in_the_way && !detour && netdev.name != *name) {
+                    return refused(17);
+                }
+                netdev.altnames.retain(|alt| alt != name);
+                if netdev.altnames.iter().any(|alt| on_host.contains(alt)) {
+                    return refused(17);
+                }
+                netdev.name.clone_from(name);
+                netdev.netns = None;
+                netdev.up = false;
+                netdev.addresses.clear();
+            }
+            Step::AltNames { add, remove, .. } => {
+                netdev.altnames.retain(|alt| !remove.contains(alt));
+                for alt in add {
+                    if there.contains(alt) || netdev.name == *alt {
+                        return refused(17);
+                    }
+                    netdev.altnames.push(alt.clone());
+                }
+            }
+            Step::Configure { config, .. } => {
+                netdev.addresses = config.addresses.iter().map(ToString::to_string).collect();
+                netdev.up = true;
+                tell_own_mac(settings, netdev);
+            }
+            _ => unreachable!("is about a device"),
+        }
+        Ok(())
+    }
+}
+
+/// A VF that resets or comes up makes its own MAC known to the PF, which lists it as if the host
+/// had set it.
+fn tell_own_mac(settings: &mut VfSettings, netdev: &Netdev) {
+    if settings.mac == Some(MacAddr::ZERO) {
+        settings.mac = Some(netdev.mac);
+    }
+}
+
+/// Names and altnames in a namespace.
+fn names_in(world: &World, place: Option<u64>) -> BTreeSet<String> {
+    let others = match place {
+        None => Some(&world.host_others),
+        Some(inode) => world.namespaces.get(&inode),
+    };
+    let netdevs = world.vfs.values().filter_map(|vf| vf.netdev.as_ref());
+    let here = netdevs.filter(|netdev| netdev.netns == place);
+    let names = here.flat_map(|netdev| netdev.altnames.iter().chain([&netdev.name]));
+    names.chain(others.into_iter().flatten()).cloned().collect()
+}
+
+/// The device of a VF.
+pub fn device_of(index: u16) -> DeviceId {
+    format!("0000:01:10.{index}").parse().unwrap()
+}
+
+fn index_of(device: &DeviceId) -> u16 {
+    device.name().rsplit('.').next().unwrap().parse().unwrap()
+}
+
+/// A namespace by its inode.
+pub fn netns(inode: u64) -> NetnsId {
+    NetnsId { path: format!("/run/netns/{inode}"), device: 4, inode }
+}
+
+fn link_of(netdev: &Netdev) -> Link {
+    Link {
+        ifindex: netdev.ifindex,
+        name: netdev.name.clone(),
+        altnames: netdev.altnames.clone(),
+        mac: Some(netdev.mac),
+        mtu: Some(netdev.mtu),
+        up: Some(netdev.up),
+        promisc: netdev.promisc,
+        netns: netdev.netns.map(|inode| Arc::new(Netns { inode, ..Netns::default() })),
+        ..Link::default()
     }
 }
 
@@ -263,27 +547,17 @@ impl Kernel for FakeKernel {
             Vf {
                 facts: VfFacts {
                     index: VfIndex(*index),
-                    device: format!("0000:01:10.{}", index % 8).parse().ok(),
+                    device: Some(device_of(*index)),
                     driver: vf.driver.clone(),
                     driver_override: vf.driver_override.clone(),
                     iommu_group: None,
                     node: None,
                 },
-                netdevs: seen
-                    .map(|netdev| Link {
-                        ifindex: netdev.ifindex,
-                        name: netdev.name.clone(),
-                        mac: Some(netdev.mac),
-                        mtu: Some(netdev.mtu),
-                        up: Some(false),
-                        ..Link::default()
-                    })
-                    .into_iter()
-                    .collect(),
+                netdevs: seen.map(link_of).into_iter().collect(),
                 representor: None,
                 settings: Some(vf.settings.clone()),
                 stats: None,
-                users: vf.users.clone(),
+                users: self.users(*index, vf),
             }
         });
         let pf = Pf {
@@ -318,18 +592,7 @@ impl Kernel for FakeKernel {
     }
 
     fn apply(&self, step: &Step, _: Duration) -> Result<Outcome> {
-        let nth = self.applied.replace(self.applied.get() + 1);
-        if let Some((_, errno)) = self.faults.borrow().refuse.filter(|(at, _)| *at == nth) {
-            return Err(Self::refused(step, errno));
-        }
-        let before = self.world();
-        if let Step::SetNumVfs { count, .. } = step
-            && before.vfs.len() == *count as usize
-        {
-            return Ok(Outcome::AlreadySo);
-        }
-        self.change(step)?;
-        Ok(if self.world() == before { Outcome::AlreadySo } else { Outcome::Changed })
+        self.operation(|| self.apply_alive(step))
     }
 
     fn lock_pf(&self, pf: &DeviceId, _: Duration) -> Result<Unlock> {
@@ -338,6 +601,57 @@ impl Kernel for FakeKernel {
         }
         Ok(Unlock)
     }
+
+    fn lock_device(&self, device: &DeviceId, _: Option<&DeviceId>, _: Duration) -> Result<Unlock> {
+        self.lock_pf(device, Duration::ZERO)
+    }
+
+    fn inspect(&self, device: &DeviceId, _: Option<&NetnsId>) -> Result<Seen> {
+        let world = self.world.borrow();
+        let index = index_of(device);
+        let vf = world.vfs.get(&index);
+        let netdev = vf.and_then(|vf| vf.netdev.as_ref());
+        let netdev = netdev.filter(|netdev| netdev.appears <= self.clock.get());
+        let mut others = world.clone();
+        others.vfs.remove(&index);
+        let place =
+            netdev.map(|netdev| netdev.netns.map_or(Place::Host, |i| Place::Netns(netns(i))));
+        Ok(Seen {
+            device: device.clone(),
+            exists: vf.is_some(),
+            vf_of: Some(VfOf { pf: PF.parse().unwrap(), index: VfIndex(index) }),
+            name: format!("eth0#{index}"),
+            pf_netdev: Some("eth0".into()),
+            pf_mtu: Some(1500),
+            driver: vf.and_then(|vf| vf.driver.clone()),
+            driver_override: vf.and_then(|vf| vf.driver_override.clone()),
+            link: place.zip(netdev.map(link_of)),
+            settings: vf.map(|vf| vf.settings.clone()),
+            host_names: names_in(&others, None),
+            there_names: netdev
+                .filter(|netdev| netdev.netns.is_some())
+                .map(|netdev| names_in(&others, netdev.netns))
+                .unwrap_or_default(),
+            users: vf.map(|vf| vf.users.clone()).unwrap_or_default(),
+        })
+    }
+
+    fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
+        Err(Error::new(Kind::NotFound, format!("{choice:?}")))
+    }
+
+    fn namespaces(&self) -> Result<Vec<Netns>> {
+        Ok(Vec::new())
+    }
+
+    fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {
+        let world = self.world.borrow();
+        let is_there = world.namespaces.contains_key(&id.inode);
+        let names = names_in(&world, Some(id.inode));
+        Ok(is_there.then(|| Target { netns: id.clone(), is_host: false, names }))
+    }
+
+    fn announce(&self, _: &DeviceId, _: &NetnsId, _: &[Cidr]) {}
 
     fn is_named(&self, _: u32) -> bool {
         true
@@ -350,5 +664,48 @@ impl Kernel for FakeKernel {
 
     fn now(&self) -> Duration {
         self.clock.get()
+    }
+}
+
+impl Store for FakeKernel {
+    fn stored(&self, device: &DeviceId) -> Result<Option<Stored>> {
+        Ok(self.records.borrow().get(device).cloned().map(|(finished, record)| match finished {
+            true => Stored::Attached(record),
+            false => Stored::Unfinished(record),
+        }))
+    }
+
+    fn all_stored(&self) -> Result<Vec<Stored>> {
+        let devices: Vec<DeviceId> = self.records.borrow().keys().cloned().collect();
+        Ok(devices.iter().filter_map(|device| self.stored(device).unwrap()).collect())
+    }
+
+    fn begin(&self, record: &Record) -> Result<()> {
+        self.operation(|| {
+            self.records.borrow_mut().insert(record.device.clone(), (false, record.clone()));
+            Ok(())
+        })
+    }
+
+    fn commit(&self, device: &DeviceId) -> Result<()> {
+        self.operation(|| {
+            self.records.borrow_mut().get_mut(device).unwrap().0 = true;
+            Ok(())
+        })
+    }
+
+    fn forget(&self, device: &DeviceId) -> Result<()> {
+        self.operation(|| {
+            self.records.borrow_mut().remove(device);
+            Ok(())
+        })
+    }
+
+    fn set_aside(&self, _: &DeviceId) -> Result<String> {
+        unreachable!("records in memory are always whole")
+    }
+
+    fn moment(&self) -> Result<Moment> {
+        Ok(Moment { boot_id: self.boot_id.borrow().clone(), time: 1 })
     }
 }

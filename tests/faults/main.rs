@@ -3,5 +3,19 @@
 //! What is asserted is the state of that kernel and what the caller is told, never which calls
 //! were made in which order.
 
+mod attach;
 mod kernel;
 mod numvfs;
+
+/// How many cases each generated test runs.
+const CASES: u32 = 7000;
+
+/// Counts a case, and says how many there were after the last one, past the capturing of output:
+/// the number is a result.
+fn count_case(counter: &std::sync::atomic::AtomicU32, what: &str) {
+    use std::io::Write;
+    let nth = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+    if nth == CASES {
+        let _ = writeln!(std::io::stderr(), "{nth} generated cases: {what}");
+    }
+}

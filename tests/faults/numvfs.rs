@@ -1,6 +1,7 @@
 //! `set-numvfs` when the kernel, the driver or the VFs do not do as they should.
 #![allow(clippy::cast_possible_truncation)] // VF numbers are below 8
 
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -13,6 +14,7 @@ use sriovctl::model::usage::User;
 use sriovctl::{Kind, Result};
 
 use super::kernel::{FakeKernel, Faults, PF, VfState, World};
+use super::{CASES, count_case};
 
 const OPTIONS: Options = Options { timeout: Duration::from_secs(60), wait: true };
 
@@ -261,7 +263,7 @@ fn check_refusal_at(kernel: &FakeKernel, request: &Request, at: usize, errno: i3
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     #[test]
     fn whichever_step_is_refused_nothing_is_lost(
@@ -289,5 +291,7 @@ proptest! {
         }
         let driver = driver.map(str::to_owned).filter(|_| !no_autoprobe);
         check_refusal_at(&kernel, &Request { driver, no_autoprobe, ..request(to) }, at, errno);
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        count_case(&COUNT, "resize refused at a step");
     }
 }

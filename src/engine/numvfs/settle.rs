@@ -8,11 +8,11 @@ use super::Job;
 use crate::engine::Kernel;
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
-use crate::model::ids::{MacAddr, VfIndex};
+use crate::model::ids::VfIndex;
 use crate::model::inventory::{Pf, Vf};
 use crate::model::plan::numvfs::Plan;
 use crate::model::plan::replay::{self, SavedVf};
-use crate::model::step::{Outcome, Step, VfAttr, VfRef};
+use crate::model::step::{Outcome, Step, VfRef};
 
 /// A VF whose driver is bound and whose interface does not come in this time is bound again, once.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl<K: Kernel> Job<'_, K> {
             match self.kernel.apply(step, self.options.timeout) {
                 Ok(Outcome::Changed) => restored.push(self.phrase(step)),
                 Ok(Outcome::AlreadySo) => {}
-                Err(error) if is_mere_zero_mac(step) => {
+                Err(error) if step.is_zero_mac() => {
                     self.progress.note(&format!("left as it is: {error}"));
                 }
                 Err(error) => problems.push(error),
@@ -102,7 +102,7 @@ impl<K: Kernel> Job<'_, K> {
         let phases = [replay::pf_side, replay::netdevs, replay::macs_without_netdev];
         let steps = phases.iter().flat_map(|phase| phase(now, wanted));
         steps
-            .filter(|step| !is_mere_zero_mac(step))
+            .filter(|step| !step.is_zero_mac())
             .map(|step| {
                 Error::new(
                     Kind::Unsupported,
@@ -196,10 +196,4 @@ impl<K: Kernel> Job<'_, K> {
             format!("load the VF driver's module; look again: sriovctl list-vfs {}", self.name)
         })
     }
-}
-
-/// Taking an administrative MAC away is refused by some drivers (not igb, ixgbe, i40e, ice). The
-/// VF is as good without.
-fn is_mere_zero_mac(step: &Step) -> bool {
-    matches!(step, Step::SetVf { attr: VfAttr::Mac(MacAddr::ZERO), .. })
 }

@@ -1,0 +1,430 @@
+//! `attach` and `detach` when steps are refused, when the program dies, and when others meddle with
+//! the VF in between: the VF is as it was, or where it was meant to be, and never anything else.
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sriovctl::engine::Silent;
+use sriovctl::engine::attach::{Attached, Choice, attach};
+use sriovctl::engine::detach::{Detached, detach};
+use sriovctl::engine::state::{self, Verdict};
+use sriovctl::model::ids::{MacAddr, VlanId};
+use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
+use sriovctl::model::plan::attach::Request;
+use sriovctl::model::record::{Owner, Record};
+use sriovctl::model::step::IpConfig;
+use sriovctl::{Kind, Result};
+
+use super::kernel::{FakeKernel, Faults, World, device_of, netns};
+use super::{CASES, count_case};
+
+const BLUE: u64 = 100;
+const RED: u64 = 200;
+/// VF 1 is the one that is attached.
+const VF: u16 = 1;
+
+fn kernel() -> FakeKernel {
+    let kernel = FakeKernel::with_vfs(4);
+    {
+        let mut world = kernel.world.borrow_mut();
+        world.namespaces.insert(BLUE, ["lo".to_owned()].into());
+        world.namespaces.insert(RED, ["lo".to_owned(), "eth2".to_owned()].into());
+        world.host_others.insert("eth0".to_owned());
+    }
+    kernel.change_vf(VF, |vf| {
+        vf.netdev.as_mut().unwrap().altnames = vec!["one".into(), "uno".into()]
+    });
+    kernel
+}
+
+fn plain() -> Request {
+    Request {
+        owner: Owner::manual(),
+        name: Some("net1".parse().unwrap()),
+        mac: None,
+        mtu: None,
+        settings: VfSettings::default(),
+        config: IpConfig::default(),
+    }
+}
+
+fn everything() -> Request {
+    Request {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
+        mtu: Some(1400),
+        settings: VfSettings {
+            vlan: Some(VlanTag { id: VlanId(100), qos: 3, proto: VlanProto::Dot1q }),
+            trust: Some(true),
+            spoofchk: Some(false),
+            max_tx_rate: Some(100),
+            link_state: Some(LinkState::Enable),
+            ..VfSettings::default()
+        },
+        config: IpConfig { addresses: vec!["10.0.0.1/24".parse().unwrap()], routes: Vec::new() },
+        ..plain()
+    }
+}
+
+fn attach_to(kernel: &FakeKernel, inode: u64, request: &Request) -> Result<Attached> {
+    let choice = Choice::Vf("eth0#1".parse().unwrap());
+    attach(kernel, &choice, &netns(inode), request, false, &Silent)
+}
+
+fn give_back(kernel: &FakeKernel) -> Result<Detached> {
+    detach(kernel, &device_of(VF), &|_| true, &Silent)
+}
+
+/// What an administrator does after a crash: everything that is not as it should be is put right.
+fn repair(kernel: &FakeKernel) {
+    kernel.begin_with(Faults::default());
+    for entry in state::examine(kernel).unwrap() {
+        state::repair(kernel, &entry, &Silent).unwrap();
+    }
+}
+
+fn assert_restored(kernel: &FakeKernel, before: &World) {
+    assert_eq!(kernel.world(), *before);
+    assert!(kernel.records.borrow().is_empty(), "a record is left");
+}
+
+#[test]
+fn what_is_attached_is_as_asked_for_and_comes_back_as_it_was() {
+    for request in [plain(), everything()] {
+        let kernel = kernel();
+        let before = kernel.world();
+        attach_to(&kernel, BLUE, &request).unwrap();
+        let vf = kernel.world().vfs[&VF].clone();
+        let netdev = vf.netdev.unwrap();
+        assert_eq!((netdev.name.as_str(), netdev.netns, netdev.up), ("net1", Some(BLUE), true));
+        assert_eq!(netdev.mtu, request.mtu.unwrap_or(1500));
+        if let Some(mac) = request.mac {
+            assert_eq!((netdev.mac, vf.settings.mac), (mac, Some(mac)));
+            assert_eq!(vf.settings.vlan, request.settings.vlan);
+            assert_eq!(netdev.addresses, ["10.0.0.1/24"]);
+        }
+        let entries = state::examine(&kernel).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].verdict, Verdict::Ok);
+        assert!(matches!(give_back(&kernel).unwrap(), Detached::Done(_)));
+        assert_restored(&kernel, &before);
+        assert!(matches!(give_back(&kernel).unwrap(), Detached::NotAttached(_)), "a second time");
+        assert_restored(&kernel, &before);
+    }
+}
+
+#[test]
+fn refusals_name_the_holder_or_the_reason_and_change_nothing() {
+    let kernel = kernel();
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    let before = kernel.world();
+    let error = attach_to(&kernel, RED, &plain()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy);
+    assert!(error.message().contains("manual has it as net1 in /run/netns/100"), "{error}");
+    assert_eq!(kernel.world(), before);
+
+    let kernel = self::kernel();
+    let before = kernel.world();
+    let taken = Request { name: Some("eth2".parse().unwrap()), ..plain() };
+    let too_large = Request { mtu: Some(9000), ..plain() };
+    for (inode, request, said) in [
+        (RED, &taken, "has an interface called eth2 already"),
+        (BLUE, &too_large, "more than its PF's 1500"),
+        (300, &plain(), "is gone"),
+    ] {
+        let error = attach_to(&kernel, inode, request).unwrap_err();
+        assert!(error.message().contains(said), "{error}");
+        assert_restored(&kernel, &before);
+    }
+}
+
+#[test]
+fn a_former_owners_detach_takes_nothing_from_the_next() {
+    let kernel = kernel();
+    attach_to(&kernel, RED, &plain()).unwrap();
+    let before = kernel.world();
+    let of_blue = |record: &Record| record.netns.inode == BLUE;
+    let done = detach(&kernel, &device_of(VF), &of_blue, &Silent).unwrap();
+    assert!(matches!(done, Detached::NotAttached(_)));
+    assert_eq!(kernel.world(), before);
+    assert_eq!(kernel.records.borrow().len(), 1);
+}
+
+#[test]
+fn a_record_of_another_boot_is_cleared_and_in_nobodys_way() {
+    let kernel = kernel();
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    *kernel.boot_id.borrow_mut() = "another".into();
+    kernel.delete_netns(BLUE);
+    kernel.world.borrow_mut().namespaces.insert(BLUE, ["lo".to_owned()].into());
+    kernel.change_vf(VF, |vf| vf.netdev.as_mut().unwrap().name = "eth2".into());
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    assert_eq!(kernel.records.borrow()[&device_of(VF)].1.boot_id, "another");
+}
+
+#[test]
+fn the_owner_of_a_deleted_namespace_is_in_nobodys_way() {
+    let kernel = kernel();
+    let before = kernel.world();
+    attach_to(&kernel, BLUE, &everything()).unwrap();
+    kernel.delete_netns(BLUE);
+    attach_to(&kernel, RED, &plain()).unwrap();
+    give_back(&kernel).unwrap();
+    let mut after = kernel.world();
+    after.namespaces = before.namespaces.clone();
+    assert_eq!(after, before, "the first one's settings are gone too");
+}
+
+#[test]
+fn a_name_taken_on_the_host_keeps_the_record_until_it_is_free() {
+    let kernel = kernel();
+    let before = kernel.world();
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    kernel.world.borrow_mut().host_others.insert("eth2".into());
+    let error = give_back(&kernel).unwrap_err();
+    assert_eq!(error.kind(), Kind::Partial);
+    assert!(error.detail_lines()[0].contains("name eth2"), "{error:?}");
+    let netdev = kernel.world().vfs[&VF].netdev.clone().unwrap();
+    assert_eq!((netdev.netns, netdev.name.as_str()), (None, "sriov0"), "it can be used already");
+    assert_eq!(kernel.records.borrow().len(), 1);
+
+    kernel.world.borrow_mut().host_others.remove("eth2");
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn a_pool_gives_each_vf_once_and_then_says_that_none_is_free() {
+    let kernel = kernel();
+    let choice = Choice::AnyOf { pool: vec!["eth0".parse().unwrap()], numa: None };
+    let mut taken = Vec::new();
+    for n in 0..4 {
+        let request = Request { name: Some(format!("net{n}").parse().unwrap()), ..plain() };
+        let done = attach(&kernel, &choice, &netns(BLUE), &request, false, &Silent).unwrap();
+        assert!(!taken.contains(&done.record.device));
+        taken.push(done.record.device);
+    }
+    let error = attach(&kernel, &choice, &netns(BLUE), &plain(), false, &Silent).unwrap_err();
+    assert_eq!(error.message(), "no VF of eth0 is free");
+}
+
+#[test]
+fn drift_is_told_by_field_and_set_again() {
+    let kernel = kernel();
+    attach_to(&kernel, BLUE, &everything()).unwrap();
+    let attached = kernel.world();
+    kernel.change_vf(VF, |vf| {
+        vf.settings.vlan = Some(VlanTag::default());
+        let netdev = vf.netdev.as_mut().unwrap();
+        (netdev.mtu, netdev.name) = (1300, "other".into());
+    });
+    let entries = state::examine(&kernel).unwrap();
+    let said = entries[0].verdict.details();
+    assert_eq!(
+        said,
+        [
+            "name is other, not net1",
+            "MTU is 1300, not 1400",
+            "setting is vlan 0, not vlan 100 qos 3"
+        ]
+    );
+    repair(&kernel);
+    assert_eq!(kernel.world(), attached);
+}
+
+#[test]
+fn a_foreign_vf_is_told_and_comes_home_clean() {
+    let kernel = kernel();
+    let before = kernel.world();
+    kernel.change_vf(VF, |vf| {
+        vf.settings.vlan = Some(VlanTag { id: VlanId(7), ..VlanTag::default() });
+        vf.netdev.as_mut().unwrap().netns = Some(BLUE);
+    });
+    let entries = state::examine(&kernel).unwrap();
+    assert_eq!(entries[0].verdict.word(), "foreign");
+    repair(&kernel);
+    assert_restored(&kernel, &before);
+}
+
+/// What others do to an attached VF before it is given back.
+#[derive(Debug, Clone, Copy)]
+enum Meddling {
+    Nothing,
+    DeleteNamespace,
+    Rename,
+    TakeHostNameInContainer,
+    AddAltname,
+    ChangeMac,
+    ChangeMtu,
+    Promisc,
+    ChangeSettings,
+    BindVfio,
+    Down,
+}
+
+fn meddle(kernel: &FakeKernel, how: Meddling) {
+    let on_netdev = |change: &dyn Fn(&mut super::kernel::Netdev)| {
+        kernel.change_vf(VF, |vf| vf.netdev.iter_mut().for_each(change));
+    };
+    match how {
+        Meddling::Nothing => {}
+        Meddling::DeleteNamespace => kernel.delete_netns(BLUE),
+        Meddling::Rename => on_netdev(&|netdev| netdev.name = "renamed".into()),
+        Meddling::TakeHostNameInContainer => {
+            let mut world = kernel.world.borrow_mut();
+            world.namespaces.entry(BLUE).or_default().insert("eth2".into());
+        }
+        Meddling::AddAltname => {
+            on_netdev(&|netdev| netdev.altnames = vec!["eth2".into(), "x".into()])
+        }
+        Meddling::ChangeMac => on_netdev(&|netdev| netdev.mac = MacAddr([6, 6, 6, 6, 6, 6])),
+        Meddling::ChangeMtu => on_netdev(&|netdev| netdev.mtu = 900),
+        Meddling::Promisc => on_netdev(&|netdev| netdev.promisc = true),
+        Meddling::Down => on_netdev(&|netdev| netdev.up = false),
+        Meddling::ChangeSettings => kernel.change_vf(VF, |vf| {
+            vf.settings.vlan = Some(VlanTag { id: VlanId(9), ..VlanTag::default() });
+            vf.settings.trust = Some(true);
+            vf.settings.mac = Some(MacAddr([2, 2, 2, 2, 2, 2]));
+        }),
+        Meddling::BindVfio => kernel.change_vf(VF, |vf| {
+            (vf.driver, vf.netdev) = (Some("vfio-pci".into()), None);
+            vf.driver_override = Some("vfio-pci".into());
+        }),
+    }
+}
+
+fn meddling() -> impl Strategy<Value = Meddling> {
+    use Meddling::{
+        AddAltname, BindVfio, ChangeMac, ChangeMtu, ChangeSettings, DeleteNamespace, Down, Nothing,
+        Promisc, Rename, TakeHostNameInContainer,
+    };
+    prop::sample::select(vec![
+        Nothing,
+        DeleteNamespace,
+        Rename,
+        TakeHostNameInContainer,
+        AddAltname,
+        ChangeMac,
+        ChangeMtu,
+        Promisc,
+        ChangeSettings,
+        BindVfio,
+        Down,
+    ])
+}
+
+fn faults() -> impl Strategy<Value = Faults> {
+    let errno = prop::sample::select(vec![5, 12, 16, 22, 95]);
+    let refused = (0usize..20, errno)
+        .prop_map(|(at, errno)| Faults { refuse: Some((at, errno)), ..Faults::default() });
+    let dies = (0usize..24, any::<bool>())
+        .prop_map(|dies| Faults { dies: Some(dies), ..Faults::default() });
+    prop_oneof![refused, dies]
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop::collection::vec(any::<bool>(), 9).prop_map(|on| {
+        let all = everything();
+        let settings = VfSettings {
+            vlan: all.settings.vlan.filter(|_| on[0]),
+            trust: all.settings.trust.filter(|_| on[1]),
+            spoofchk: all.settings.spoofchk.filter(|_| on[2]),
+            max_tx_rate: all.settings.max_tx_rate.filter(|_| on[3]),
+            link_state: all.settings.link_state.filter(|_| on[4]),
+            ..VfSettings::default()
+        };
+        Request {
+            mac: all.mac.filter(|_| on[5]),
+            mtu: all.mtu.filter(|_| on[6]),
+            name: all.name.clone().filter(|_| on[7]),
+            config: if on[8] { all.config.clone() } else { IpConfig::default() },
+            settings,
+            ..all
+        }
+    })
+}
+
+/// VFs as they may be before anything is done: managed or not, up or not.
+fn prepare(kernel: &FakeKernel, managed: bool, up: bool) {
+    kernel.change_vf(VF, |vf| {
+        let netdev = vf.netdev.as_mut().unwrap();
+        netdev.up = up;
+        if managed || up {
+            vf.settings.mac = Some(netdev.mac);
+        }
+        if managed {
+            vf.settings.vlan = Some(VlanTag { id: VlanId(50), ..VlanTag::default() });
+            netdev.mtu = 1450;
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_attach_that_fails_or_dies_leaves_the_vf_as_it_was(
+        request in request(), faults in faults(), managed: bool, up: bool,
+    ) {
+        let kernel = kernel();
+        prepare(&kernel, managed, up);
+        let before = kernel.world();
+        kernel.begin_with(faults);
+        let result = attach_to(&kernel, BLUE, &request);
+        if kernel.died() {
+            repair(&kernel);
+        }
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        count_case(&COUNT, "attach refused or killed at a step");
+        match kernel.records.borrow().is_empty() {
+            // It died after all was done, and nothing was amiss.
+            false => {
+                let entries = state::examine(&kernel).unwrap();
+                prop_assert_eq!(&entries[0].verdict, &Verdict::Ok);
+            }
+            true => {
+                prop_assert!(result.is_err());
+                prop_assert_eq!(kernel.world(), before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_detach_that_fails_or_dies_is_finished_by_the_next(
+        request in request(), faults in faults(), how in meddling(), managed: bool, up: bool,
+    ) {
+        let kernel = kernel();
+        prepare(&kernel, managed, up);
+        let mut before = kernel.world();
+        attach_to(&kernel, BLUE, &request).unwrap();
+        meddle(&kernel, how);
+        before.namespaces = kernel.world().namespaces;
+        kernel.begin_with(faults);
+        let first = give_back(&kernel);
+        if first.is_err() {
+            prop_assert_eq!(kernel.records.borrow().len(), usize::from(!forgot(&kernel)));
+            kernel.begin_with(Faults::default());
+            give_back(&kernel).unwrap();
+        }
+        prop_assert_eq!(kernel.world(), before);
+        prop_assert!(kernel.records.borrow().is_empty());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        count_case(&COUNT, "detach refused or killed at a step, after meddling");
+    }
+}
+
+/// Whether it died only after the record was gone, with everything done.
+fn forgot(kernel: &FakeKernel) -> bool {
+    kernel.died() && kernel.records.borrow().is_empty()
+}
+
+#[test]
+fn waiting_for_an_interface_takes_no_longer_than_it_must() {
+    let kernel = kernel();
+    let before = kernel.world();
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    meddle(&kernel, Meddling::BindVfio);
+    kernel.begin_with(Faults { netdev_delay: Duration::from_secs(3), ..Faults::default() });
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
