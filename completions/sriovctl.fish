@@ -35,6 +35,10 @@ complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "pfs" -d 'List dev
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "vfs" -d 'List VFs: where each is, how it is set up, who uses it'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "state" -d 'Show who has which VF, and whether that is still true; repair what is not'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -l driver -d 'Only PFs with this driver' -r
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand list-pfs" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
@@ -122,7 +126,87 @@ complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l no-wait
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l dry-run -d 'Only print what would be done, as shell commands'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l json -d 'Print the result as JSON'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l pf -d 'Any free VF of this PF' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l pool -d 'Any free VF of these PFs, or of these VFs; may be repeated' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l numa -d 'Of several, rather one on this NUMA node' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l netns -d 'Network namespace: a name (ip netns) or a path' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l pid -d 'The network namespace of this process' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l container -d 'The network namespace of this container (docker, containerd, podman, CRI-O): its id, or the beginning of it' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l name -d 'Name of the interface there (default: its name here)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l mac -d 'MAC of the interface; set in the PF as well' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l vlan -d 'VLAN that the NIC inserts and strips, 0-4094 (0: none)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l qos -d 'Priority in the VLAN tag, 0-7' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l proto -d 'Protocol of the VLAN tag' -r -f -a "802.1q\t'The customer tag'
+802.1ad\t'The service tag'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l mtu -d 'MTU in bytes, at most the PF\'s' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l spoofchk -d 'Whether frames with a foreign source MAC are dropped' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l trust -d 'Whether the VF may change its MAC, become promiscuous and the like' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l link-state -d 'What the VF sees as carrier' -r -f -a "auto\t'The PF\'s'
+enable\t'Always up'
+disable\t'Always down'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l min-tx-rate -d 'Lowest guaranteed rate in Mbit/s (0: none)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l max-tx-rate -d 'Highest rate in Mbit/s (0: no limit)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l address -d 'Address of the interface; may be repeated' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l gateway -d 'Default gateway; may be given for IPv4 and for IPv6' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l route -d 'Route, CIDR via IP or CIDR on the link itself (10.1.0.0/16,10.0.0.1); may be repeated' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l pf-only -d 'Move the PF itself, not a VF of it'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l dry-run -d 'Only print what would be done, as shell commands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l json -d 'Print the result as JSON'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l netns -d 'Network namespace: a name (ip netns) or a path' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l pid -d 'The network namespace of this process' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l container -d 'The network namespace of this container (docker, containerd, podman, CRI-O): its id, or the beginning of it' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l name -d 'Only the one with this name there' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l all-stale -d 'Everything whose namespace is gone, or whose attaching was cut off'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l dry-run -d 'Only print what would be done, as shell commands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -l json -d 'Print the result as JSON'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand detach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
+wide\t'All columns'
+json\t'One JSON document'
+jsonl\t'One JSON object a line'
+csv\t'Comma-separated values, all columns'
+name\t'Names only, one a line'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l sort -d 'Sort by a column, named as in the CSV header; -COLUMN sorts the other way round' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l repair -d 'Put right what is not ok; foreign VFs only when they are named, or after a question'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l watch -d 'Go on, and print whatever changes'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l json -d 'Short for --output json'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -l no-headers -d 'Leave out the header line of tables and CSV'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand inspect-state" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -s o -l output -d 'Form of the output' -r -f -a "table\t'The most important columns that fit the terminal'
+wide\t'All columns'
+json\t'One JSON document'
+jsonl\t'One JSON object a line'
+csv\t'Comma-separated values, all columns'
+name\t'Names only, one a line'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l sort -d 'Sort by a column, named as in the CSV header; -COLUMN sorts the other way round' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l repair -d 'Put right what is not ok; foreign VFs only when they are named, or after a question'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l watch -d 'Go on, and print whatever changes'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l json -d 'Short for --output json'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l no-headers -d 'Leave out the header line of tables and CSV'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

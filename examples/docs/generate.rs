@@ -1,7 +1,7 @@
 //! Completions and man pages from the command line's definition and the JSON schemas, so that none
 //! of them can say anything else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
@@ -22,9 +22,13 @@ const EXIT_CODES: [(&str, &str); 9] = [
     ("8", "Not permitted."),
 ];
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("/sys/bus/pci/devices", "PFs and VFs."),
-    ("/run/sriovctl/lock", "Locks, one file a PF, while its VFs are changed."),
+    (
+        "/var/lib/cni/sriov/sriovctl",
+        "Records: journal/ while a VF is attached, attached/ from then on.",
+    ),
+    ("/run/sriovctl/lock", "Locks, a file a device, while it is changed."),
     ("/usr/share/misc/pci.ids", "Names of devices; without it their numbers are shown."),
     ("/run/netns", "Named network namespaces, where VFs are looked for."),
 ];
@@ -79,16 +83,12 @@ fn command_page(root: &Command, command: &Command) -> Vec<u8> {
     let renamed =
         command.clone().name(&*title).bin_name(format!("sriovctl {}", command.get_name()));
     let mut page = render(&man(renamed), command);
-    let schema = match command.get_name() {
-        "list-pfs" => Some(include_str!("../../schemas/list-pfs.schema.json")),
-        "list-vfs" => Some(include_str!("../../schemas/list-vfs.schema.json")),
-        "set-numvfs" => Some(include_str!("../../schemas/set-numvfs.schema.json")),
-        _ => None,
-    };
-    if let Some(schema) = schema {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let schema = schemas.join(format!("{}.schema.json", command.get_name()));
+    if let Ok(schema) = std::fs::read_to_string(schema) {
         let about = "Every key is always present; null means unknown. New keys may be added; \
                      schema_version rises when one changes its meaning or goes.";
-        keys(&mut page, "JSON", about, schema);
+        keys(&mut page, "JSON", about, &schema);
     }
     section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes", root);
     page
