@@ -1,5 +1,6 @@
 //! A kernel with one PF, small enough to be obviously right.
 #![allow(clippy::cast_possible_truncation)] // VF numbers are below 8
+#![allow(clippy::too_many_lines)] // one arm a step
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -669,9 +670,8 @@ impl Kernel for FakeKernel {
 
 impl Store for FakeKernel {
     fn stored(&self, device: &DeviceId) -> Result<Option<Stored>> {
-        Ok(self.records.borrow().get(device).cloned().map(|(finished, record)| match finished {
-            true => Stored::Attached(record),
-            false => Stored::Unfinished(record),
+        Ok(self.records.borrow().get(device).cloned().map(|(finished, record)| {
+            if finished { Stored::Attached(record) } else { Stored::Unfinished(record) }
         }))
     }
 

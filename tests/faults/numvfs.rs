@@ -16,6 +16,8 @@ use sriovctl::{Kind, Result};
 use super::kernel::{FakeKernel, Faults, PF, VfState, World};
 use super::{CASES, count_case};
 
+static RESIZES: AtomicU32 = AtomicU32::new(0);
+
 const OPTIONS: Options = Options { timeout: Duration::from_secs(60), wait: true };
 
 fn request(count: u32) -> Request {
@@ -291,7 +293,6 @@ proptest! {
         }
         let driver = driver.map(str::to_owned).filter(|_| !no_autoprobe);
         check_refusal_at(&kernel, &Request { driver, no_autoprobe, ..request(to) }, at, errno);
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        count_case(&COUNT, "resize refused at a step");
+        count_case(&RESIZES, "resize refused at a step");
     }
 }
