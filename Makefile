@@ -30,7 +30,7 @@ vm: ## Run the checks on the lab's kernel only
 lint: ## Formatting, clippy with warnings denied, shellcheck
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
-	@shellcheck -x tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run
+	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run
 
 docs: ## Generate completions and man pages from the command line's definition
 	@$(CARGO) run --quiet --example docs

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::console::Console;
 use super::table::{self, Column, Text, Tone};
@@ -43,6 +44,13 @@ const COLUMNS: &[Column<PfRow>] = &[
     Column::csv("vfs_total"),
     Column::csv("speed_mbps"),
 ];
+
+/// The JSON document, see `schemas/`.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    pfs: &'a [PfRow],
+}
 
 /// Prints the list.
 pub fn run<K: Kernel>(
@@ -88,7 +96,7 @@ pub fn run<K: Kernel>(
     }
     let headers = !args.list.no_headers;
     match form {
-        Form::Json => write_json(out, &json!({ "schema_version": 1, "pfs": rows })),
+        Form::Json => write_json(out, &Document { schema_version: 1, pfs: &rows }),
         Form::Jsonl => table::write_jsonl(out, &rows),
         Form::Csv => table::write_csv(out, &rows, &columns, headers),
         Form::Name => rows

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::console::Console;
@@ -75,6 +76,13 @@ const COUNTERS: &[Column<VfRow>] = &[
     counter!(tx_dropped, "TX-DROP"),
 ];
 
+/// The JSON document, see `schemas/`.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    vfs: &'a [VfRow],
+}
+
 /// Prints the list.
 pub fn run<K: Kernel>(
     args: &ListVfs,
@@ -104,7 +112,7 @@ pub fn run<K: Kernel>(
     }
     let (form, headers) = (args.list.form(), !args.list.no_headers);
     match form {
-        Form::Json => write_json(out, &json!({ "schema_version": 1, "vfs": rows })),
+        Form::Json => write_json(out, &Document { schema_version: 1, vfs: &rows }),
         Form::Jsonl => table::write_jsonl(out, &rows),
         Form::Csv => table::write_csv(out, &rows, &columns, headers),
         Form::Name => rows

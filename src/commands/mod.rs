@@ -79,9 +79,10 @@ fn writing(error: &std::io::Error) -> Error {
 
 /// Writes one JSON document, indented.
 fn write_json(out: &mut dyn Write, value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::new(Kind::Failed, format!("writing JSON: {error}")))?;
-    writeln!(out, "{text}").map_err(|error| writing(&error))
+    serde_json::to_writer_pretty(&mut *out, value)
+        .map_err(std::io::Error::from)
+        .and_then(|()| writeln!(out))
+        .map_err(|error| writing(&error))
 }
 
 /// The namespace that is named on the command line.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::netlink::Netlink;
-use super::{Host, holders, netns, pci, sysfs};
+use super::sysfs::{self, Dir};
+use super::{Host, holders, netns, pci};
 use crate::error::Result;
 use crate::model::facts::{Scope, VfFacts};
 use crate::model::ids::{DeviceId, PciAddress, VfIndex};
@@ -127,9 +128,12 @@ fn users(
     seen: &Seen,
     here: &[Link],
 ) -> Result<Vec<usage::User>> {
-    let mut aliases = std::collections::HashMap::new();
     let index = seen.vf_of.as_ref().map_or(VfIndex(0), |of| of.index);
-    let facts: VfFacts = pci::read_vf(dir, index, Scope::default(), &mut aliases);
+    let (facts, alias) = match Dir::open(dir) {
+        Some(dir) => pci::read_vf(&dir, Some(seen.device.clone()), index, Scope::default()),
+        None => (VfFacts::without_device(index), None),
+    };
+    let aliases = alias.into_iter().collect();
     let holders = if facts.node.is_some() { holders::read(&aliases) } else { Vec::new() };
     let addresses = netlink.addresses()?;
     let witnesses = Witnesses::new(here, &addresses, &[], &holders);

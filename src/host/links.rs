@@ -2,39 +2,45 @@
 
 use std::path::Path;
 
-use super::sysfs;
+use super::sysfs::{self, Dir};
 use crate::model::ids::{DeviceId, PciAddress};
 use crate::model::link::Link;
 
-/// The interfaces of a device by its `net/` directory.
-pub fn of_device(dir: &Path, device: &DeviceId) -> Vec<Link> {
-    sysfs::names(&dir.join("net"))
-        .into_iter()
-        .map(|name| read(&dir.join("net").join(&name), name, device))
-        .collect()
+/// The interfaces of a device by its `net/` directory; of a VF only what lists show of one.
+pub fn of_device(dir: &Path, device: &DeviceId, is_vf: bool) -> Vec<Link> {
+    let Some(dir) = Dir::open(dir) else { return Vec::new() };
+    let names = dir.names("net").into_iter();
+    let links =
+        names.filter_map(|name| Some(read(&dir.dir(&format!("net/{name}"))?, name, device, is_vf)));
+    links.collect()
 }
 
-fn read(dir: &Path, name: String, device: &DeviceId) -> Link {
-    let flags = sysfs::hex(&dir.join("flags"));
+fn read(dir: &Dir, name: String, device: &DeviceId, is_vf: bool) -> Link {
+    let flags = dir.hex("flags");
+    let of_pf = |text: fn(&Dir) -> Option<String>| if is_vf { None } else { text(dir) };
     Link {
-        ifindex: sysfs::number(&dir.join("ifindex")).unwrap_or(0),
-        mac: sysfs::text(&dir.join("address")).and_then(|mac| mac.parse().ok()),
-        mtu: sysfs::number(&dir.join("mtu")),
+        ifindex: dir.number("ifindex").unwrap_or(0),
+        mac: dir.text("address").and_then(|mac| mac.parse().ok()),
+        mtu: dir.number("mtu"),
         up: flags.map(|flags| flags & 1 != 0),
-        operstate: sysfs::text(&dir.join("operstate")),
-        speed_mbps: speed(dir),
-        phys_port_name: sysfs::text(&dir.join("phys_port_name")),
-        phys_switch_id: sysfs::text(&dir.join("phys_switch_id")),
+        operstate: dir.text("operstate"),
+        speed_mbps: of_pf(|dir| dir.text("speed")).and_then(|speed| valid_speed(&speed)),
+        phys_port_name: of_pf(|dir| dir.text("phys_port_name")),
+        phys_switch_id: of_pf(|dir| dir.text("phys_switch_id")),
         parent: Some(device.clone()),
         name,
         ..Link::default()
     }
 }
 
+fn valid_speed(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|speed| *speed > 0 && *speed != u32::MAX)
+}
+
 /// Speed in Mbit/s of the interface whose directory this is; the kernel says -1 or refuses where
 /// there is none.
 pub fn speed(dir: &Path) -> Option<u32> {
-    sysfs::number(&dir.join("speed")).filter(|speed| *speed > 0 && *speed != u32::MAX)
+    valid_speed(&sysfs::text(&dir.join("speed"))?)
 }
 
 /// The interfaces of some devices that have none among `links`: kernels before 5.14 do not name

@@ -12,12 +12,14 @@ mod managed;
 mod moves;
 pub mod netlink;
 mod netns;
+mod parallel;
 mod pci;
 pub mod pci_ids;
 mod state;
 mod sysfs;
 mod write;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -84,11 +86,13 @@ impl Host {
     fn links_of_tree(&self, pfs: &[PfFacts]) -> Vec<Link> {
         let sys = self.root.join("sys");
         let vfs = pfs.iter().flat_map(|pf| pf.vfs.iter().filter_map(|vf| vf.device.as_ref()));
-        let devices = pfs.iter().map(|pf| &pf.device).chain(vfs);
-        let mut links: Vec<Link> = devices
-            .flat_map(|device| links::of_device(&sys.join(device.sysfs_dir()), device))
-            .collect();
-        let known: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
+        let devices = pfs.iter().map(|pf| (&pf.device, false)).chain(vfs.map(|vf| (vf, true)));
+        let devices: Vec<(&DeviceId, bool)> = devices.collect();
+        let of_device = |(device, is_vf): &(&DeviceId, bool)| {
+            links::of_device(&sys.join(device.sysfs_dir()), device, *is_vf)
+        };
+        let mut links = parallel::map(&devices, of_device).concat();
+        let known: HashSet<String> = links.iter().map(|link| link.name.clone()).collect();
         let others = sysfs::names(&sys.join("class/net")).into_iter();
         // Of the rest it is enough to know that they are there.
         let others = others.filter(|name| !known.contains(name));
@@ -101,7 +105,7 @@ impl Host {
         &self,
         facts: &mut Facts,
         scope: Scope,
-        node_aliases: &std::collections::HashMap<String, String>,
+        node_aliases: &HashMap<String, String>,
     ) -> Result<bool> {
         let mut netlink = Netlink::route()?;
         facts.links = netlink.links(scope.stats)?;
@@ -140,8 +144,7 @@ impl Host {
 
     fn add_link_speeds(&self, facts: &mut Facts) {
         let net = self.root.join("sys/class/net");
-        let pfs: std::collections::HashSet<&DeviceId> =
-            facts.pfs.iter().map(|pf| &pf.device).collect();
+        let pfs: HashSet<&DeviceId> = facts.pfs.iter().map(|pf| &pf.device).collect();
         for link in &mut facts.links {
             let is_pf = link.parent.as_ref().is_some_and(|device| pfs.contains(device));
             if is_pf && link.netns.is_none() && link.up == Some(true) {
@@ -153,7 +156,7 @@ impl Host {
 
 /// Looks into the other namespaces, if an interface is missing here that must be somewhere.
 fn add_other_namespaces(facts: &mut Facts) -> bool {
-    let here: std::collections::HashSet<&DeviceId> =
+    let here: HashSet<&DeviceId> =
         facts.links.iter().filter_map(|link| link.parent.as_ref()).collect();
     let has_net_driver = |driver: &Option<String>| {
         driver.as_deref().is_some_and(|driver| !is_userspace_driver(driver))

@@ -2,11 +2,12 @@
 //! Documentation/ABI/testing/sysfs-bus-pci).
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use super::parallel;
 use super::pci_ids::PciIds;
-use super::sysfs;
+use super::sysfs::{self, Dir};
 use crate::error::Result;
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::{PfFacts, Scope, VfFacts};
@@ -24,22 +25,20 @@ pub struct Devices {
 pub fn read(root: &Path, scope: Scope) -> Result<Devices> {
     let bus = root.join("sys/bus/pci/devices");
     let mut devices = Devices { pfs: Vec::new(), node_aliases: HashMap::new() };
-    for name in sysfs::names_or_error(&bus)? {
+    let names = sysfs::names_or_error(&bus)?;
+    // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.
+    let can = parallel::map(&names, |name| bus.join(name).join("sriov_totalvfs").exists());
+    for (name, _) in names.iter().zip(can).filter(|(_, can)| *can) {
         let Ok(address) = name.parse::<PciAddress>() else { continue };
-        let dir = bus.join(&name);
-        // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.
-        if !dir.join("sriov_totalvfs").exists() {
-            continue;
-        }
+        let dir = bus.join(name);
         let class = sysfs::hex(&dir.join("class"));
         if !scope.all_classes && class.is_some_and(|class| class >> 16 != 0x02) {
             continue;
         }
-        devices.pfs.push(read_pf(&dir, address.into(), class));
-        let vfs = read_vfs(&dir, scope, &mut devices.node_aliases);
-        if let Some(pf) = devices.pfs.last_mut() {
-            pf.vfs = vfs;
-        }
+        let Some(open) = Dir::open(&dir) else { continue }; // it has gone meanwhile
+        let mut pf = read_pf(&dir, address.into(), class);
+        pf.vfs = read_vfs(&open, scope, &mut devices.node_aliases);
+        devices.pfs.push(pf);
     }
     let ids: Vec<PciId> = devices.pfs.iter().flat_map(ids_of).collect();
     let names = PciIds::load(root, &ids);
@@ -71,7 +70,8 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
         total_vfs: sysfs::number(&dir.join("sriov_totalvfs")),
         autoprobe: sysfs::switch(&dir.join("sriov_drivers_autoprobe")),
         numa_node: sysfs::number(&dir.join("numa_node")),
-        iommu_group: group(dir),
+        iommu_group: sysfs::link_name(&dir.join("iommu_group"))
+            .and_then(|group| group.parse().ok()),
         rdma: sysfs::names(&dir.join("infiniband")),
         eswitch_mode: None,
         firmware: None,
@@ -82,92 +82,96 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
     }
 }
 
-fn group(dir: &Path) -> Option<u32> {
-    sysfs::link_name(&dir.join("iommu_group"))?.parse().ok()
+fn group(dir: &Dir) -> Option<u32> {
+    dir.link_name("iommu_group")?.parse().ok()
 }
 
 /// VFs by their `virtfnN` links, which cannot block; reading `sriov_numvfs` waits for whoever
 /// writes it.
-fn read_vfs(pf: &Path, scope: Scope, aliases: &mut HashMap<String, String>) -> Vec<VfFacts> {
-    let mut links: Vec<(VfIndex, PathBuf)> = sysfs::names(pf)
+fn read_vfs(pf: &Dir, scope: Scope, aliases: &mut HashMap<String, String>) -> Vec<VfFacts> {
+    let mut links: Vec<(VfIndex, String)> = pf
+        .names(".")
         .into_iter()
         .filter_map(|name| {
             let index = name.strip_prefix("virtfn")?.parse().ok()?;
-            Some((VfIndex(index), pf.join(name)))
+            Some((VfIndex(index), name))
         })
         .collect();
     links.sort_unstable();
-    let mut vfs: Vec<VfFacts> =
-        links.iter().map(|(index, dir)| read_vf(dir, *index, scope, aliases)).collect();
-    reread_drivers(&links, &mut vfs, scope, aliases);
+    let read = |(index, link): &(VfIndex, String)| {
+        let device = pf.link_name(link).and_then(|name| DeviceId::new("pci", &name));
+        match pf.dir(link) {
+            Some(dir) => read_vf(&dir, device, *index, scope),
+            None => (VfFacts { device, ..VfFacts::without_device(*index) }, None),
+        }
+    };
+    let mut vfs = parallel::map(&links, read);
+    // A VF between two drivers is seen without one; what is missing is looked at once more. Where
+    // no VF has a driver none is expected (autoprobe off, NVMe): only exceptions are odd.
+    let without = vfs.iter().filter(|(vf, _)| vf.driver.is_none()).count();
+    if without > 0 && without < vfs.len() {
+        std::thread::sleep(Duration::from_millis(5));
+        for (vf, link) in vfs.iter_mut().zip(&links) {
+            if vf.0.driver.is_none() {
+                *vf = read(link);
+            }
+        }
+    }
+    let (vfs, found): (Vec<VfFacts>, Vec<Option<Alias>>) = vfs.into_iter().unzip();
+    aliases.extend(found.into_iter().flatten());
     vfs
 }
 
+/// A character device, and the group node it stands for.
+pub type Alias = (String, String);
+
+/// Reads a VF from its own directory.
 pub(super) fn read_vf(
-    dir: &Path,
+    dir: &Dir,
+    device: Option<DeviceId>,
     index: VfIndex,
     scope: Scope,
-    aliases: &mut HashMap<String, String>,
-) -> VfFacts {
-    let driver = sysfs::link_name(&dir.join("driver"));
+) -> (VfFacts, Option<Alias>) {
+    let driver = dir.link_name("driver");
     let iommu_group = group(dir);
     // A VF that is being taken from a process has lost its driver already, and the process still
     // has it.
-    let node = match driver.as_deref() {
-        Some(driver) if !is_userspace_driver(driver) => None,
-        Some(_) => node(dir, iommu_group, aliases),
-        None => node(dir, iommu_group, aliases).filter(|node| Path::new(node).exists()),
+    let (node, alias) = match driver.as_deref() {
+        Some(driver) if !is_userspace_driver(driver) => (None, None),
+        Some(_) => node(dir, iommu_group),
+        None => match node(dir, iommu_group) {
+            (Some(node), alias) if Path::new(&node).exists() => (Some(node), alias),
+            _ => (None, None),
+        },
     };
-    VfFacts {
+    let facts = VfFacts {
         index,
-        device: sysfs::link_name(dir).and_then(|name| DeviceId::new("pci", &name)),
+        device,
         driver_override: scope
             .change
-            .then(|| sysfs::text(&dir.join("driver_override")))
+            .then(|| dir.text("driver_override"))
             .flatten()
             .filter(|driver| driver != "(null)"),
         driver,
         iommu_group,
         node,
-    }
+    };
+    (facts, alias)
 }
 
 /// The node of a VF on a user-space driver: its VFIO group's, else its own character device, else
 /// its UIO device's.
-fn node(dir: &Path, group: Option<u32>, aliases: &mut HashMap<String, String>) -> Option<String> {
-    if let Some(uio) = sysfs::names(&dir.join("uio")).first() {
-        return Some(format!("/dev/{uio}"));
+fn node(dir: &Dir, group: Option<u32>) -> (Option<String>, Option<Alias>) {
+    if let Some(uio) = dir.names("uio").first() {
+        return (Some(format!("/dev/{uio}")), None);
     }
-    let cdev =
-        sysfs::names(&dir.join("vfio-dev")).first().map(|name| format!("/dev/vfio/devices/{name}"));
-    let Some(group) = group else { return cdev };
+    let cdev = dir.names("vfio-dev").first().map(|name| format!("/dev/vfio/devices/{name}"));
+    let Some(group) = group else { return (cdev, None) };
     // Without an IOMMU the kernel calls the group so, and its node too (drivers/vfio/group.c).
-    let noiommu = sysfs::text(&dir.join("iommu_group/name")).as_deref() == Some("vfio-noiommu");
+    let noiommu = dir.text("iommu_group/name").as_deref() == Some("vfio-noiommu");
     let node = format!("/dev/vfio/{}{group}", if noiommu { "noiommu-" } else { "" });
-    if let Some(cdev) = cdev {
-        aliases.insert(cdev, node.clone());
-    }
-    Some(node)
-}
-
-/// A VF between two drivers is seen without one; what is missing is looked at once more.
-fn reread_drivers(
-    links: &[(VfIndex, PathBuf)],
-    vfs: &mut [VfFacts],
-    scope: Scope,
-    aliases: &mut HashMap<String, String>,
-) {
-    // Where no VF has a driver none is expected (autoprobe off, NVMe): only exceptions are odd.
-    let without = vfs.iter().filter(|vf| vf.driver.is_none()).count();
-    if without == 0 || without == vfs.len() {
-        return;
-    }
-    std::thread::sleep(Duration::from_millis(5));
-    for (vf, (index, dir)) in vfs.iter_mut().zip(links) {
-        if vf.driver.is_none() {
-            *vf = read_vf(dir, *index, scope, aliases);
-        }
-    }
+    let alias = cdev.map(|cdev| (cdev, node.clone()));
+    (Some(node), alias)
 }
 
 /// A device of another bus that has VFs of its own making (netdevsim).

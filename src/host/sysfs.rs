@@ -2,12 +2,84 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use crate::error::{Error, Result, libc_errno};
 
-/// The text of an attribute file without surrounding white space; `None` where it is missing,
-/// empty or cannot be read: one unreadable attribute must not hide a device.
+/// Longer than any attribute that is read here.
+const LONGEST: usize = 4096;
+
+/// A directory that is read from: paths are resolved once, not again for every file in it.
+pub struct Dir(OwnedFd);
+
+impl Dir {
+    /// Opens a directory; `None` where it is missing.
+    pub fn open(path: &Path) -> Option<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(path, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// Opens a directory in it, through a link if it is one.
+    pub fn dir(&self, name: &str) -> Option<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        nix::fcntl::openat(&self.0, name, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// The text of an attribute file without surrounding white space; `None` where it is missing,
+    /// empty or cannot be read: one unreadable attribute must not hide a device.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(&self.0, name, flags, Mode::empty()).ok()?;
+        let mut bytes = [0; LONGEST];
+        // An attribute is handed out whole by one read.
+        let length = nix::unistd::read(&file, &mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// A decimal number.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// A hexadecimal number with or without `0x` before it.
+    pub fn hex(&self, name: &str) -> Option<u32> {
+        parse_hex(&self.text(name)?)
+    }
+
+    /// The last part of what a link points at: the name of a driver, group or device.
+    pub fn link_name(&self, name: &str) -> Option<String> {
+        last_part(Path::new(&nix::fcntl::readlinkat(&self.0, name).ok()?))
+    }
+
+    /// Names in a directory in it, sorted; none where it is missing.
+    pub fn names(&self, name: &str) -> Vec<String> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let Ok(dir) = nix::dir::Dir::openat(&self.0, name, flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        let names = dir.into_iter().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name != "." && name != "..").collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+fn parse_hex(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
+}
+
+fn last_part(target: &Path) -> Option<String> {
+    Some(target.file_name()?.to_string_lossy().into_owned())
+}
+
+/// As [`Dir::text`].
 pub fn text(path: &Path) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&bytes);
@@ -20,10 +92,9 @@ pub fn number<T: std::str::FromStr>(path: &Path) -> Option<T> {
     text(path)?.parse().ok()
 }
 
-/// A hexadecimal number with `0x` before it.
+/// A hexadecimal number with or without `0x` before it.
 pub fn hex(path: &Path) -> Option<u32> {
-    let text = text(path)?;
-    u32::from_str_radix(text.strip_prefix("0x").unwrap_or(&text), 16).ok()
+    parse_hex(&text(path)?)
 }
 
 /// `1`, `0`, `Y` or `N`.
@@ -35,10 +106,9 @@ pub fn switch(path: &Path) -> Option<bool> {
     }
 }
 
-/// The last part of what a link points at: the name of a driver, group or device.
+/// As [`Dir::link_name`].
 pub fn link_name(path: &Path) -> Option<String> {
-    let target = fs::read_link(path).ok()?;
-    Some(target.file_name()?.to_string_lossy().into_owned())
+    last_part(&fs::read_link(path).ok()?)
 }
 
 /// Names in a directory, sorted; none where it is missing.
