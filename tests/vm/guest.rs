@@ -150,7 +150,7 @@ fn clean() {
     // shellcheck-free by intent: one exec of the shell for all of it, since each costs 0.1 s here.
     ok(r"
         for pid in $(cat /tmp/check.pids 2>/dev/null); do kill -9 $pid 2>/dev/null; done
-        rm -f /tmp/check.pids
+        rm -rf /tmp/check.pids /var/lib/cni/sriov
         for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done
         for f in /sys/bus/pci/devices/*/sriov_numvfs; do
             d=${f%/*}

@@ -1,5 +1,6 @@
 //! The checks by scenario: few boots, many checks each.
 
+mod attach;
 mod lists;
 mod netdevsim;
 mod numvfs;
@@ -43,6 +44,35 @@ pub const SCENARIOS: &[Scenario] = &[
             refusals::a_second_changer_waits_and_names_the_first,
             refusals::an_unknown_driver_leaves_everything,
             refusals::without_rights,
+        ],
+    },
+    Scenario {
+        name: "attaching on two PFs",
+        lab_options: &["--pfs", "2"],
+        checks: checks![
+            attach::ten_cycles_on_each_of_seven_vfs_with_every_option,
+            attach::a_mac_is_set_without_trust_in_less_than_a_second,
+            attach::namespaces_hear_each_other_in_the_same_vlan_only,
+            attach::whatever_became_of_it_it_comes_back_as_it_was,
+            attach::a_vf_that_was_bound_to_vfio_meanwhile_comes_back,
+            attach::a_vf_on_vfio_is_recorded_and_given_back,
+            attach::a_renamed_pf_is_no_obstacle,
+            attach::a_name_taken_on_the_host_keeps_the_record,
+            attach::refusals_change_nothing,
+            attach::a_step_that_fails_undoes_all_before_it,
+            attach::who_has_what_is_told_and_put_right,
+            attach::late_and_repeated_detaches_change_nothing,
+            attach::the_pf_itself_moves_and_comes_back,
+            attach::the_host_sees_no_other_name,
+            attach::two_at_once_get_one_vf_once,
+        ],
+    },
+    Scenario {
+        name: "killed and under load",
+        lab_options: &["--pfs", "3"],
+        checks: checks![
+            attach::killed_anywhere_it_is_put_right,
+            attach::a_pool_under_load_loses_none_and_gives_none_twice,
         ],
     },
     Scenario {
