@@ -53,7 +53,7 @@ pub fn all() -> Vec<(PathBuf, Vec<u8>)> {
     files.push((PathBuf::from("man/sriovctl.8"), main_page(&root)));
     for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
         let page = PathBuf::from(format!("man/sriovctl-{}.8", command.get_name()));
-        files.push((page, command_page(&root, command)));
+        files.push((page, command_page(command)));
     }
     files
 }
@@ -77,7 +77,7 @@ fn main_page(root: &Command) -> Vec<u8> {
     page
 }
 
-fn command_page(root: &Command, command: &Command) -> Vec<u8> {
+fn command_page(command: &Command) -> Vec<u8> {
     let name = format!("sriovctl-{}", command.get_name());
     let title = name.clone().leak();
     let renamed =
@@ -90,7 +90,7 @@ fn command_page(root: &Command, command: &Command) -> Vec<u8> {
                      schema_version rises when one changes its meaning or goes.";
         keys(&mut page, "JSON", about, &schema);
     }
-    section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes", root);
+    section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes");
     page
 }
 
@@ -106,10 +106,31 @@ fn render(man: &Man, command: &Command) -> Vec<u8> {
     if command.has_subcommands() {
         write(man.render_subcommands_section(&mut page));
     }
-    if command.get_after_long_help().is_some() || command.get_after_help().is_some() {
-        write(man.render_extra_section(&mut page));
+    if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
+        notes(&mut page, &text.to_string());
     }
     page
+}
+
+/// What help says after the options: prose, and examples to be shown as they are typed.
+fn notes(page: &mut Vec<u8>, text: &str) {
+    let (prose, examples) = text.split_once("Examples:").unwrap_or((text, ""));
+    let (examples, more) = examples.split_once("\n\n").unwrap_or((examples, ""));
+    let mut roff = Roff::new();
+    let prose = [prose.trim(), more.trim()].join("\n");
+    if !prose.trim().is_empty() {
+        roff.control("SH", ["NOTES"]);
+        roff.text([roman(prose.trim())]);
+    }
+    if !examples.trim().is_empty() {
+        roff.control("SH", ["EXAMPLES"]);
+        roff.control("nf", []);
+        for line in examples.trim().lines() {
+            roff.text([roman(line.trim())]);
+        }
+        roff.control("fi", []);
+    }
+    roff.to_writer(page).expect("writing to memory");
 }
 
 fn list(page: &mut Vec<u8>, title: &str, entries: &[(&str, &str)]) {
@@ -123,7 +144,7 @@ fn list(page: &mut Vec<u8>, title: &str, entries: &[(&str, &str)]) {
     roff.to_writer(page).expect("writing to memory");
 }
 
-fn section(page: &mut Vec<u8>, title: &str, text: &str, _: &Command) {
+fn section(page: &mut Vec<u8>, title: &str, text: &str) {
     let mut roff = Roff::new();
     roff.control("SH", [title]);
     roff.text([roman(text)]);

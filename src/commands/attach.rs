@@ -89,7 +89,7 @@ fn view(args: &Attach, done: &Attached, steps: Vec<StepView>) -> View {
         ifname: Some(record.ifname.clone()).filter(|name| !name.is_empty()),
         mac: record.wanted.mac.or(link.and_then(|link| link.mac)).map(|mac| mac.to_string()),
         mtu: record.wanted.mtu.or(link.and_then(|link| link.mtu)),
-        device_node: None,
+        device_node: done.seen.node.clone(),
         addresses: record.wanted.addresses.clone(),
         steps,
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::restore::restore;
+use super::state::Drift;
 use super::store::{Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
@@ -19,6 +20,10 @@ use crate::model::step::{Place, Step};
 pub const LOCK_WAIT: Duration = Duration::from_secs(20);
 /// How long one step may be held by the kernel.
 pub(super) const STEP_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a driver may take to make so what it accepted.
+const SO_WITHIN: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Which device.
 #[derive(Debug, Clone)]
@@ -180,6 +185,20 @@ impl<K: Kernel + Store> Job<'_, K> {
         }
     }
 
+    /// The device as it is, and how that differs from what was asked for. Some drivers take a
+    /// setting and make it so a little later (iavf: the MAC).
+    fn look_until_so(&self, record: &Record) -> Result<(Seen, Vec<Drift>)> {
+        let begun = self.kernel.now();
+        loop {
+            let now = self.kernel.inspect(&record.device, Some(&record.netns))?;
+            let drift = super::state::drift(record, &now);
+            if drift.is_empty() || self.kernel.now().saturating_sub(begun) >= SO_WITHIN {
+                return Ok((now, drift));
+            }
+            self.kernel.pause(POLL);
+        }
+    }
+
     fn target(&self) -> Result<Target> {
         self.kernel.look_into(self.netns)?.ok_or_else(|| {
             Error::new(Kind::NotFound, format!("the network namespace {} is gone", self.netns.path))
@@ -199,8 +218,7 @@ impl<K: Kernel + Store> Job<'_, K> {
                 }
             }
         }
-        let now = self.kernel.inspect(&plan.record.device, Some(&plan.record.netns))?;
-        let drift = super::state::drift(&plan.record, &now);
+        let (now, drift) = self.look_until_so(&plan.record)?;
         if let Some(first) = drift.first() {
             return Err(Error::new(
                 Kind::Unsupported,

@@ -74,8 +74,20 @@ fn look<K: Kernel>(kernel: &K, record: &Record, begun: Duration) -> Result<Seen>
     }
 }
 
-/// An interface that should be there and is nowhere: nothing can be concluded about it.
+/// An interface that should be there and is nowhere, or settings that nobody can tell: nothing can
+/// be concluded about them.
 fn unseen(record: &Record, seen: &Seen) -> Option<Error> {
+    if seen.exists && record.original.settings.is_some() && seen.settings.is_none() {
+        let message = format!(
+            "the settings of {} cannot be seen: its PF has no interface on the host",
+            seen.name
+        );
+        return Some(
+            Error::new(Kind::NotFound, message)
+                .device(seen.name.clone())
+                .hint("bring its PF back first: sriovctl inspect-state"),
+        );
+    }
     restore::awaits_interface(record, seen).then(|| {
         Error::new(
             Kind::TimedOut,

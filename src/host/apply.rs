@@ -18,7 +18,7 @@ use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
 
 /// Reading the number of VFs takes no time, unless a write of it is under way, which may take
 /// seconds or not end.
-const READ_WITHIN: Duration = Duration::from_secs(10);
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 impl Host {
     pub(super) fn apply_step(&self, step: &Step, timeout: Duration) -> Result<Outcome> {

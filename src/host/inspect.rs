@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::netlink::Netlink;
+use super::pci::Alias;
 use super::sysfs::{self, Dir};
 use super::{Host, holders, netns, pci};
 use crate::error::Result;
@@ -33,14 +34,23 @@ impl Host {
             _ => None,
         };
         let pf_name = pf.map(|pf| pf.name.clone());
+        let index = vf_of.as_ref().map_or(VfIndex(0), |of| of.index);
+        let (facts, alias) = match Dir::open(&dir) {
+            Some(dir) => {
+                let scope = Scope { change: true, ..Scope::default() };
+                pci::read_vf(&dir, Some(device.clone()), index, scope)
+            }
+            None => (VfFacts::without_device(index), None),
+        };
         let mut seen = Seen {
             device: device.clone(),
             exists: dir.exists(),
             name: name(device, vf_of.as_ref(), pf_name.as_deref(), link.as_ref()),
             pf_netdev: pf_name,
             pf_mtu: pf.and_then(|pf| pf.mtu),
-            driver: sysfs::link_name(&dir.join("driver")),
-            driver_override: sysfs::text(&dir.join("driver_override")).filter(|d| d != "(null)"),
+            driver: facts.driver.clone(),
+            driver_override: facts.driver_override.clone(),
+            node: facts.node.clone(),
             settings: report.map(|report| report.settings),
             host_names: names_but(&here, device),
             there_names: BTreeSet::new(),
@@ -53,7 +63,7 @@ impl Host {
                 netns::links_at(at)?.map(|l| names_but(&l, device)).unwrap_or_default();
         }
         if hint.is_none() {
-            seen.users = users(&mut netlink, &dir, &seen, &here)?;
+            seen.users = users(&mut netlink, &facts, alias, &seen, &here)?;
         }
         Ok(seen)
     }
@@ -124,15 +134,11 @@ fn name(
 
 fn users(
     netlink: &mut Netlink,
-    dir: &Path,
+    facts: &VfFacts,
+    alias: Option<Alias>,
     seen: &Seen,
     here: &[Link],
 ) -> Result<Vec<usage::User>> {
-    let index = seen.vf_of.as_ref().map_or(VfIndex(0), |of| of.index);
-    let (facts, alias) = match Dir::open(dir) {
-        Some(dir) => pci::read_vf(&dir, Some(seen.device.clone()), index, Scope::default()),
-        None => (VfFacts::without_device(index), None),
-    };
     let aliases = alias.into_iter().collect();
     let holders = if facts.node.is_some() { holders::read(&aliases) } else { Vec::new() };
     let addresses = netlink.addresses()?;
@@ -141,5 +147,5 @@ fn users(
     if let (Some(link), Some((Place::Netns(at), _))) = (link.first_mut(), &seen.link) {
         link.netns = Some(std::sync::Arc::new(netns::described(at)));
     }
-    Ok(usage::users(&facts, &link, false, &witnesses))
+    Ok(usage::users(facts, &link, false, &witnesses))
 }

@@ -30,6 +30,8 @@ pub struct Seen {
     pub driver_override: Option<String>,
     /// Its interface and where that is; `None`: it has none, or none that can be seen.
     pub link: Option<(Place, Link)>,
+    /// Device node through which a user-space driver uses it.
+    pub node: Option<String>,
     /// Its settings in the PF.
     pub settings: Option<VfSettings>,
     /// Names and altnames of all other interfaces of the host.

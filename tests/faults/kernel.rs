@@ -627,6 +627,7 @@ impl Kernel for FakeKernel {
             driver: vf.and_then(|vf| vf.driver.clone()),
             driver_override: vf.and_then(|vf| vf.driver_override.clone()),
             link: place.zip(netdev.map(link_of)),
+            node: None,
             settings: vf.map(|vf| vf.settings.clone()),
             host_names: names_in(&others, None),
             there_names: netdev

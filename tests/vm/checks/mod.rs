@@ -27,7 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
-        name: "two PFs and an NVMe",
+        name: "lists and numbers on two PFs and an NVMe",
         lab_options: &["--pfs", "2", "--nvme"],
         checks: checks![
             lists::agree_with_ip_lspci_and_sysfs,
@@ -46,13 +46,6 @@ pub const SCENARIOS: &[Scenario] = &[
             numvfs::a_vf_on_vfio_stays_on_vfio,
             numvfs::dry_run_changes_nothing_and_its_shell_works,
             numvfs::of_a_storage_device,
-            refusals::more_than_possible,
-            refusals::vfs_in_use_are_named,
-            refusals::a_held_vfio_group_names_the_process,
-            refusals::a_stalled_write_ends_in_time,
-            refusals::a_second_changer_waits_and_names_the_first,
-            refusals::an_unknown_driver_leaves_everything,
-            refusals::without_rights,
         ],
     },
     Scenario {
@@ -74,6 +67,19 @@ pub const SCENARIOS: &[Scenario] = &[
             attach::the_pf_itself_moves_and_comes_back,
             attach::the_host_sees_no_other_name,
             attach::two_at_once_get_one_vf_once,
+        ],
+    },
+    Scenario {
+        name: "refusals",
+        lab_options: &["--pfs", "1"],
+        checks: checks![
+            refusals::more_than_possible,
+            refusals::vfs_in_use_are_named,
+            refusals::a_held_vfio_group_names_the_process,
+            refusals::a_stalled_write_ends_in_time,
+            refusals::a_second_changer_waits_and_names_the_first,
+            refusals::an_unknown_driver_leaves_everything,
+            refusals::without_rights,
         ],
     },
     Scenario {
