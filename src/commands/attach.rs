@@ -181,7 +181,7 @@ fn ask_for_vf<K: Kernel>(kernel: &K, console: &Console) -> Result<Choice> {
         format!("{:<12} {pci}  {driver}{numa}", pf.vf_name(vf.index()))
     };
     let lines: Vec<String> = free.iter().map(line).collect();
-    let (pf, vf) = free[Console::select("Which VF?", &lines)?];
+    let (pf, vf) = free[Console::select("VF to attach", &lines)?];
     let name = vf.pci().map_or_else(|| pf.vf_name(vf.index()), |pci| pci.to_string());
     name.parse().map(Choice::Vf).map_err(|error| Error::new(Kind::Failed, error))
 }
@@ -197,6 +197,6 @@ fn ask_for_netns<K: Kernel>(kernel: &K, console: &Console) -> Result<NetnsChoice
     }
     let line = |netns: &crate::model::link::Netns| format!("{:<24} {}", netns.label(), netns.path);
     let lines: Vec<String> = all.iter().map(line).collect();
-    let chosen = Console::select("Into which network namespace?", &lines)?;
+    let chosen = Console::select("Network namespace", &lines)?;
     Ok(NetnsChoice::Named(all[chosen].path.clone()))
 }

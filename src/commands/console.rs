@@ -96,7 +96,8 @@ impl Bar {
     /// A line that is not yet shown.
     pub fn new(console: &Console) -> Self {
         let bar = console.stderr.then(|| {
-            let bar = ProgressBar::new(0);
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(spinner());
             // Redrawn by itself, so that it is seen to be alive while the kernel works.
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -115,15 +116,7 @@ impl Bar {
 impl Progress for Bar {
     fn stage(&self, what: &str, total: u64) {
         let Some(bar) = &self.bar else { return };
-        let template = if total == 0 {
-            "{spinner} {msg} ({elapsed})"
-        } else {
-            "{spinner} {msg} {wide_bar} {pos}/{len} ({elapsed})"
-        };
-        bar.set_style(
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-        );
+        bar.set_style(if total == 0 { spinner() } else { counter() });
         bar.set_length(total);
         bar.set_position(0);
         bar.set_message(what.to_owned());
@@ -143,4 +136,18 @@ impl Progress for Bar {
             None => drop(writeln!(stderr(), "{line}")),
         }
     }
+}
+
+/// A stage that counts nothing.
+fn spinner() -> ProgressStyle {
+    style("{spinner} {msg}")
+}
+
+/// A stage that counts.
+fn counter() -> ProgressStyle {
+    style("{spinner} {msg} {wide_bar} {pos}/{len} ({elapsed})")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
