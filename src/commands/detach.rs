@@ -122,7 +122,8 @@ fn write_text(out: &mut dyn Write, args: &Detach, views: &[DeviceView]) -> std::
 fn devices<K: Kernel + Store>(args: &Detach, kernel: &K) -> Result<Vec<DeviceId>> {
     if args.all_stale {
         let entries = state::examine(kernel)?.into_iter();
-        let lost = |verdict: &Verdict| matches!(verdict, Verdict::Stale(_) | Verdict::Unfinished);
+        let lost =
+            |verdict: &Verdict| matches!(verdict, Verdict::Stale(_) | Verdict::Unfinished(_));
         return Ok(entries.filter(|e| lost(&e.verdict)).map(|e| e.device).collect());
     }
     if netns_choice(&args.from).is_some() {

@@ -10,6 +10,7 @@ use super::{StepView, write_json, writing};
 use crate::cli::SetNumvfs;
 use crate::engine::Kernel;
 use crate::engine::numvfs::{self, Options, Proposal, Report};
+use crate::engine::store::Store;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::numvfs::{InUse, Plan, Refusal, Request};
 
@@ -45,7 +46,7 @@ struct FailureView {
 
 /// Runs it; what could not be done although the number is right comes back as an error that was
 /// not yet said.
-pub fn run<K: Kernel>(
+pub fn run<K: Kernel + Store>(
     args: &SetNumvfs,
     kernel: &K,
     console: &Console,

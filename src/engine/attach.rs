@@ -160,6 +160,9 @@ impl<K: Kernel + Store> Job<'_, K> {
         let refused = Failed::Refused;
         let lock = || self.kernel.lock_device(device, pf.as_ref(), wait).map_err(refused);
         let _guard = if dry_run { None } else { Some(lock()?) };
+        if let Some(pf) = pf {
+            no_resize_begun(self.kernel, pf).map_err(refused)?;
+        }
         let held = clear_the_way(self.kernel, device, dry_run, self.progress).map_err(refused)?;
         let seen = self.kernel.inspect(device, None).map_err(refused)?;
         let target = self.target().map_err(refused)?;
@@ -234,6 +237,17 @@ impl<K: Kernel + Store> Job<'_, K> {
         );
         Ok(now)
     }
+}
+
+/// VFs of a PF whose number was being changed when somebody died are not what they were.
+fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
+    if kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
+        let message = format!("a change of the VFs of {pf} was cut off");
+        return Err(Error::new(Kind::Busy, message)
+            .device(pf.to_string())
+            .hint("restore them first: sriovctl inspect-state --repair"));
+    }
+    Ok(())
 }
 
 /// Deals with what an earlier attachment of the device left: a journal whose writer died is undone,

@@ -5,6 +5,7 @@ mod settle;
 
 use std::time::Duration;
 
+use super::store::Store;
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -12,11 +13,14 @@ use crate::model::ids::DeviceId;
 use crate::model::inventory::Pf;
 use crate::model::plan::numvfs::{self, InUse, Plan, Refusal, Request};
 use crate::model::plan::replay;
+use crate::model::record::{FORMAT, Resize};
 use crate::model::selector::Selector;
 use crate::model::step::{Outcome, Step};
 
 /// How long to wait for another change of the same PF.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
+/// Bound of what recovery waits for.
+const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 
 /// How patient to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub fn propose<K: Kernel>(kernel: &K, selector: &Selector, request: &Request) ->
 }
 
 /// Does it.
-pub fn set<K: Kernel>(
+pub fn set<K: Kernel + Store>(
     kernel: &K,
     selector: &Selector,
     request: &Request,
@@ -71,12 +75,40 @@ pub fn set<K: Kernel>(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let first = propose(kernel, selector, request)?;
+    let begun = kernel.resizes()?.into_iter().find(|resize| resize.pf == first.pf.facts.device);
+    if begun.is_some() {
+        // What a former change left is no state to start from.
+        recover(kernel, &first.pf.facts.device, progress)?;
+        return set_anew(kernel, selector, request, options, progress);
+    }
     let plan = first.plan.map_err(|refusal| refusal_error(&first.pf, &refusal))?;
     if plan.is_empty() {
         return Ok(Report::unchanged(first.pf));
     }
-    // Decided anew under the lock: what was seen before it may have changed meanwhile.
     let device = first.pf.facts.device;
+    set_locked(kernel, device, request, options, progress)
+}
+
+/// The same, once the way is clear.
+fn set_anew<K: Kernel + Store>(
+    kernel: &K,
+    selector: &Selector,
+    request: &Request,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let pf = propose(kernel, selector, request)?.pf;
+    set_locked(kernel, pf.facts.device, request, options, progress)
+}
+
+fn set_locked<K: Kernel + Store>(
+    kernel: &K,
+    device: DeviceId,
+    request: &Request,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    // Decided anew under the lock: what was seen before it may have changed meanwhile.
     let _guard = kernel.lock_pf(&device, LOCK_WAIT)?;
     let Proposal { pf, plan } = propose(kernel, &by_device(&device)?, request)?;
     let plan = plan.map_err(|refusal| refusal_error(&pf, &refusal))?;
@@ -84,7 +116,7 @@ pub fn set<K: Kernel>(
         return Ok(Report::unchanged(pf));
     }
     let job = Job { kernel, device, name: pf.name(), options, progress };
-    job.run(&plan, request)
+    job.run_safely(&pf, &plan, request)
 }
 
 fn by_device(device: &DeviceId) -> Result<Selector> {
@@ -113,6 +145,67 @@ struct Job<'a, K: Kernel> {
     name: String,
     options: Options,
     progress: &'a dyn Progress,
+}
+
+/// Finishes a change that was cut off: the former VFs come back, as they were. Nothing is done if
+/// there is none.
+pub fn recover<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let _guard = kernel.lock_pf(device, LOCK_WAIT)?;
+    let Some(resize) = kernel.resizes()?.into_iter().find(|resize| resize.pf == *device) else {
+        return Ok(());
+    };
+    if resize.boot_id == kernel.moment()?.boot_id {
+        let name = device.to_string();
+        let options = Options { timeout: RECOVER_WITHIN, wait: true };
+        let job = Job { kernel, device: device.clone(), name, options, progress };
+        progress.note(&format!(
+            "a change of the VFs of {device} was cut off; restoring the former ones"
+        ));
+        let problems = job.restore_former(&Plan::back_to(&resize));
+        if !problems.is_empty() {
+            let message = format!("the former VFs of {device} could not be restored");
+            return Err(Error::new(Kind::Partial, message)
+                .device(device.to_string())
+                .details(problems.iter().map(ToString::to_string)));
+        }
+    }
+    kernel.end_resize(device)
+}
+
+impl<K: Kernel + Store> Job<'_, K> {
+    /// Writes down what would be lost, makes the change, and forgets what was written once it is
+    /// no longer needed.
+    fn run_safely(&self, pf: &Pf, plan: &Plan, request: &Request) -> Result<Report> {
+        let moment = self.kernel.moment()?;
+        self.kernel.begin_resize(&Resize {
+            format: FORMAT,
+            boot_id: moment.boot_id,
+            since: moment.time,
+            pf: self.device.clone(),
+            before: plan.before,
+            autoprobe: pf.facts.autoprobe,
+            saved: plan.saved.clone(),
+        })?;
+        let result = self.run(plan, request);
+        let lost = result
+            .as_ref()
+            .is_err_and(|error| error.detail_lines().iter().any(|line| is_lost(line)));
+        if !lost {
+            self.kernel.end_resize(&self.device)?;
+        }
+        result
+    }
+}
+
+/// How an error says that the former VFs did not come back.
+const NOT_RESTORED: &str = "not restored: ";
+
+fn is_lost(line: &str) -> bool {
+    line.starts_with(NOT_RESTORED)
 }
 
 impl<K: Kernel> Job<'_, K> {
@@ -169,6 +262,23 @@ impl<K: Kernel> Job<'_, K> {
     /// The former number of VFs with their former settings, and `cause` saying how that went.
     fn roll_back(&self, plan: &Plan, cause: Error) -> Error {
         self.progress.note("it failed; restoring the former VFs");
+        let problems = self.restore_former(plan);
+        if problems.is_empty() {
+            let were = match plan.before {
+                0 => format!("{} has no VFs, as before", self.name),
+                n => {
+                    format!("the former {n} VFs of {} were restored with their settings", self.name)
+                }
+            };
+            return cause.detail(were);
+        }
+        let lines = problems.iter().map(|error| format!("{NOT_RESTORED}{error}"));
+        cause
+            .details(lines.collect::<Vec<_>>())
+            .hint("try to get them back with: sriovctl inspect-state --repair")
+    }
+
+    fn restore_former(&self, plan: &Plan) -> Vec<Error> {
         let mut problems = Vec::new();
         for step in &plan.rollback {
             if let Err(error) = self.kernel.apply(step, self.options.timeout) {
@@ -185,17 +295,7 @@ impl<K: Kernel> Job<'_, K> {
             Ok(settled) => problems.extend(settled.problems),
             Err(error) => problems.push(error),
         }
-        if problems.is_empty() {
-            let were = match plan.before {
-                0 => format!("{} has no VFs, as before", self.name),
-                n => {
-                    format!("the former {n} VFs of {} were restored with their settings", self.name)
-                }
-            };
-            return cause.detail(were);
-        }
-        let lines = problems.iter().map(|error| format!("not restored: {error}"));
-        cause.details(lines.collect::<Vec<_>>())
+        problems
     }
 }
 

@@ -4,12 +4,14 @@ use std::fmt;
 
 use super::attach::{LOCK_WAIT, STEP_WITHIN};
 use super::detach::{Detached, detach};
+use super::numvfs;
 use super::restore::restore;
 use super::store::{Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::{DeviceId, MacAddr};
+use crate::model::inventory::Pf;
 use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
 use crate::model::plan::attach::{self, Moment};
 use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
@@ -39,7 +41,7 @@ pub enum Verdict {
     /// Its owner is gone.
     Stale(String),
     /// Begun and not ended.
-    Unfinished,
+    Unfinished(String),
     /// What is kept is no record.
     Corrupt(String),
     /// Outside the host's namespace, without a record.
@@ -70,7 +72,7 @@ impl Verdict {
             Self::Ok => "ok",
             Self::Drift(_) => "drift",
             Self::Stale(_) => "stale",
-            Self::Unfinished => "unfinished",
+            Self::Unfinished(_) => "unfinished",
             Self::Corrupt(_) => "corrupt",
             Self::Foreign(_) => "foreign",
         }
@@ -81,8 +83,9 @@ impl Verdict {
         match self {
             Self::Ok => Vec::new(),
             Self::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
-            Self::Unfinished => vec!["whoever began it died".to_owned()],
-            Self::Stale(why) | Self::Corrupt(why) | Self::Foreign(why) => vec![why.clone()],
+            Self::Unfinished(why) | Self::Stale(why) | Self::Corrupt(why) | Self::Foreign(why) => {
+                vec![why.clone()]
+            }
         }
     }
 }
@@ -101,6 +104,16 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
         let verdict = judge(kernel, &stored)?;
         let record = stored.record().cloned();
         entries.push(Entry { name: name_of(&device), device, record, verdict });
+    }
+    for resize in kernel.resizes()? {
+        let pf = inventory.pfs.iter().find(|pf| pf.facts.device == resize.pf);
+        let why = format!("a change of its VFs ({} before) was cut off", resize.before);
+        entries.push(Entry {
+            name: pf.map_or_else(|| resize.pf.to_string(), Pf::name),
+            device: resize.pf,
+            record: None,
+            verdict: Verdict::Unfinished(why),
+        });
     }
     for pf in &inventory.pfs {
         for vf in &pf.vfs {
@@ -130,7 +143,7 @@ fn judge<K: Kernel + Store>(kernel: &K, stored: &Stored) -> Result<Verdict> {
         return Ok(Verdict::Stale("it is from before the last boot".to_owned()));
     }
     if matches!(stored, Stored::Unfinished(_)) {
-        return Ok(Verdict::Unfinished);
+        return Ok(Verdict::Unfinished("whoever began it died".to_owned()));
     }
     if kernel.look_into(&record.netns)?.is_none() {
         return Ok(Verdict::Stale(format!("{} is gone", record.netns.path)));
@@ -218,6 +231,10 @@ pub fn repair<K: Kernel + Store>(
     match (&entry.verdict, &entry.record) {
         (Verdict::Ok, _) => Ok("nothing to do".to_owned()),
         (Verdict::Foreign(_), _) => bring_foreign_home(kernel, entry, progress),
+        (Verdict::Unfinished(_), None) => {
+            numvfs::recover(kernel, &entry.device, progress)?;
+            Ok("the former VFs were restored".to_owned())
+        }
         (Verdict::Drift(drift), Some(record)) if is_there(drift) => {
             set_again(kernel, entry, record)
         }

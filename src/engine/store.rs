@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::model::ids::DeviceId;
 use crate::model::plan::attach::Moment;
-use crate::model::record::Record;
+use crate::model::record::{Record, Resize};
 
 /// A record as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,15 @@ pub trait Store {
 
     /// Puts what is no record out of the way, keeping it.
     fn set_aside(&self, device: &DeviceId) -> Result<String>;
+
+    /// Keeps what a change of a PF's number of VFs would destroy: safe on disk when this returns.
+    fn begin_resize(&self, resize: &Resize) -> Result<()>;
+
+    /// Changes of numbers that were begun and not ended.
+    fn resizes(&self) -> Result<Vec<Resize>>;
+
+    /// Forgets the change.
+    fn end_resize(&self, pf: &DeviceId) -> Result<()>;
 
     /// This boot, and now.
     fn moment(&self) -> Result<Moment>;

@@ -333,3 +333,36 @@ fn holder_lines() -> Vec<String> {
     let line = |holder: &Holder| format!("{}[{}] holds {}", holder.comm, holder.pid, holder.node);
     holders.iter().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn try_with(refusals: usize, errno: i32, timeout: Duration) -> (Result<Outcome>, usize) {
+        let host = Host::new(Path::new("/nonexistent"));
+        let step = Step::LoadDriver { driver: "x".into() };
+        let mut tries = 0;
+        let result = host.patiently(&step, timeout, || {
+            tries += 1;
+            if tries <= refusals { Err(Refused { errno, text: None }) } else { Ok(()) }
+        });
+        (result, tries)
+    }
+
+    #[test]
+    fn a_vf_that_resets_is_asked_again_until_it_is_ready() {
+        for errno in [libc_errno::EBUSY, libc_errno::EAGAIN] {
+            let (result, tries) = try_with(5, errno, Duration::from_secs(10));
+            assert_eq!((result, tries), (Ok(Outcome::Changed), 6));
+        }
+    }
+
+    #[test]
+    fn it_is_not_asked_for_ever_and_other_refusals_are_final() {
+        let (result, _) = try_with(usize::MAX, libc_errno::EBUSY, Duration::from_millis(50));
+        assert_eq!(result.unwrap_err().kind(), Kind::Busy);
+        let (result, tries) = try_with(1, libc_errno::EINVAL, Duration::from_secs(10));
+        assert_eq!((result.unwrap_err().errno(), tries), (Some(libc_errno::EINVAL), 1));
+    }
+}

@@ -15,7 +15,7 @@ use crate::engine::store::{Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::plan::attach::Moment;
-use crate::model::record::{FORMAT, Record};
+use crate::model::record::{FORMAT, Record, Resize};
 
 /// No record is nearly so long; whatever is, is none.
 const LONGEST: u64 = 1 << 20;
@@ -108,6 +108,33 @@ impl Store for Host {
             kept = aside.display().to_string();
         }
         Ok(kept)
+    }
+
+    fn begin_resize(&self, resize: &Resize) -> Result<()> {
+        self.must_be_live()?;
+        let dir = self.state_dir("resize");
+        make_dir(&dir)?;
+        let text = serde_json::to_vec_pretty(resize)
+            .map_err(|error| Error::new(Kind::Failed, format!("writing a record: {error}")))?;
+        write_whole(&dir, &file_name(&resize.pf), &text)
+    }
+
+    fn resizes(&self) -> Result<Vec<Resize>> {
+        let dir = self.state_dir("resize");
+        let names = sysfs::names_or_error(&dir)?;
+        let names = names.iter().filter(|name| device_of(name).is_some());
+        // What cannot be read any more tells of nothing that could come back.
+        let read = |name: &String| serde_json::from_slice(&fs::read(dir.join(name)).ok()?).ok();
+        Ok(names.filter_map(read).collect())
+    }
+
+    fn end_resize(&self, pf: &DeviceId) -> Result<()> {
+        let path = self.record_path("resize", pf);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.state_dir("resize")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("removing the record", &path, &error)),
+        }
     }
 
     fn moment(&self) -> Result<Moment> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{DeviceId, MacAddr, VfIndex};
 use super::link::VfSettings;
+use super::plan::replay::SavedVf;
 use super::step::VfAttr;
 
 /// The version of the record's shape that this program writes.
@@ -96,6 +97,25 @@ pub struct Wanted {
     pub mtu: Option<u32>,
     /// Addresses, `10.0.0.1/24`.
     pub addresses: Vec<String>,
+}
+
+/// A change of a PF's number of VFs while it is made: what comes back if it is cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The boot it belongs to.
+    pub boot_id: String,
+    /// When it was begun, in seconds since 1970.
+    pub since: u64,
+    /// The PF.
+    pub pf: DeviceId,
+    /// How many VFs it had.
+    pub before: u32,
+    /// Whether new VFs were given to a driver.
+    pub autoprobe: Option<bool>,
+    /// Each of them as it was.
+    pub saved: Vec<SavedVf>,
 }
 
 impl Owner {

@@ -15,7 +15,7 @@ use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, VfIndex};
 use sriovctl::model::inventory::{Inventory, Pf, Vf};
 use sriovctl::model::link::{Link, LinkState, Netns, VfSettings, VlanTag};
 use sriovctl::model::plan::attach::Moment;
-use sriovctl::model::record::{NetnsId, Record, VfOf};
+use sriovctl::model::record::{NetnsId, Record, Resize, VfOf};
 use sriovctl::model::seen::{Seen, Target};
 use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Step, VfAttr};
 use sriovctl::model::usage::User;
@@ -102,6 +102,7 @@ pub struct FakeKernel {
     pub locked: Cell<bool>,
     pub boot_id: RefCell<String>,
     pub records: RefCell<BTreeMap<DeviceId, (bool, Record)>>,
+    pub resizes: RefCell<BTreeMap<DeviceId, Resize>>,
     /// VFs whose MAC the PF has set, and not merely lists.
     pf_set: RefCell<BTreeSet<u16>>,
     operations: Cell<usize>,
@@ -129,6 +130,7 @@ impl FakeKernel {
             locked: Cell::new(false),
             boot_id: RefCell::new("boot".into()),
             records: RefCell::default(),
+            resizes: RefCell::default(),
             pf_set: RefCell::default(),
             operations: Cell::new(0),
             dead: Cell::new(false),
@@ -704,6 +706,24 @@ impl Store for FakeKernel {
 
     fn set_aside(&self, _: &DeviceId) -> Result<String> {
         unreachable!("records in memory are always whole")
+    }
+
+    fn begin_resize(&self, resize: &Resize) -> Result<()> {
+        self.operation(|| {
+            self.resizes.borrow_mut().insert(resize.pf.clone(), resize.clone());
+            Ok(())
+        })
+    }
+
+    fn resizes(&self) -> Result<Vec<Resize>> {
+        Ok(self.resizes.borrow().values().cloned().collect())
+    }
+
+    fn end_resize(&self, pf: &DeviceId) -> Result<()> {
+        self.operation(|| {
+            self.resizes.borrow_mut().remove(pf);
+            Ok(())
+        })
     }
 
     fn moment(&self) -> Result<Moment> {

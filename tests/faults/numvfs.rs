@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sriovctl::engine::Silent;
-use sriovctl::engine::numvfs::{Options, Report, set};
+use sriovctl::engine::numvfs::{Options, Report, recover, set};
+use sriovctl::engine::state;
 use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{VlanProto, VlanTag};
 use sriovctl::model::plan::numvfs::Request;
@@ -17,6 +18,7 @@ use super::kernel::{FakeKernel, Faults, PF, VfState, World};
 use super::{CASES, count_case};
 
 static RESIZES: AtomicU32 = AtomicU32::new(0);
+static KILLED: AtomicU32 = AtomicU32::new(0);
 
 const OPTIONS: Options = Options { timeout: Duration::from_secs(60), wait: true };
 
@@ -253,6 +255,7 @@ fn check_refusal_at(kernel: &FakeKernel, request: &Request, at: usize, errno: i3
         Err(error) => {
             let after = kernel.world();
             assert_eq!(after, before, "step {at}, {request:?}: {error:?}");
+            assert!(kernel.resizes.borrow().is_empty(), "a record is left");
         }
         Ok(report) => {
             let after: World = kernel.world();
@@ -294,5 +297,42 @@ proptest! {
         let driver = driver.map(str::to_owned).filter(|_| !no_autoprobe);
         check_refusal_at(&kernel, &Request { driver, no_autoprobe, ..request(to) }, at, errno);
         count_case(&RESIZES, "resize refused at a step");
+    }
+
+    #[test]
+    fn killed_anywhere_the_former_vfs_or_the_new_ones_are_there(
+        from in 0u32..=7,
+        to in 0u32..=7,
+        dies in (0usize..40, any::<bool>()),
+        driver in prop::option::of(prop::sample::select(vec!["vfio-pci", "igbvf"])),
+        no_autoprobe: bool,
+        by_repair: bool,
+    ) {
+        let kernel = configured(from);
+        let before = kernel.world();
+        kernel.begin_with(Faults { dies: Some(dies), ..Faults::default() });
+        let driver = driver.map(str::to_owned).filter(|_| !no_autoprobe);
+        let asked = Request { driver, no_autoprobe, ..request(to) };
+        let result = run(&kernel, &asked);
+        let died = kernel.died();
+        let written_down = !kernel.resizes.borrow().is_empty();
+        kernel.begin_with(Faults::default());
+        if by_repair {
+            for entry in state::examine(&kernel).unwrap() {
+                state::repair(&kernel, &entry, &Silent).unwrap();
+            }
+        } else if died {
+            recover(&kernel, &PF.parse().unwrap(), &Silent).unwrap();
+        }
+        let after = kernel.world();
+        prop_assert!(kernel.resizes.borrow().is_empty(), "a record is left");
+        prop_assert_eq!(after.autoprobe, before.autoprobe);
+        if written_down || result.is_err() && !died {
+            prop_assert_eq!(after, before);
+        } else if after != before {
+            // It died after all was done, when its record was gone.
+            prop_assert_eq!(after.vfs.len(), to as usize);
+        }
+        count_case(&KILLED, "resize killed at a step");
     }
 }

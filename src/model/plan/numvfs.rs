@@ -5,6 +5,7 @@
 use super::replay::{SavedVf, WantedDriver};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::inventory::{Pf, Vf};
+use crate::model::record::Resize;
 use crate::model::step::Step;
 use crate::model::usage::User;
 
@@ -147,6 +148,18 @@ pub fn plan(pf: &Pf, request: &Request) -> Result<Plan, Refusal> {
 }
 
 impl Plan {
+    /// The way back from a change that was cut off.
+    pub fn back_to(resize: &Resize) -> Self {
+        let pf = &resize.pf;
+        let autoprobe = resize.autoprobe.map(|on| Step::SetAutoprobe { pf: pf.clone(), on });
+        let count = Step::SetNumVfs { pf: pf.clone(), count: resize.before };
+        Self {
+            rollback: autoprobe.into_iter().chain([count]).collect(),
+            saved: resize.saved.clone(),
+            ..Self::nothing(resize.before)
+        }
+    }
+
     fn nothing(count: u32) -> Self {
         Self {
             before: count,

@@ -406,7 +406,7 @@ pub fn killed_anywhere_it_is_put_right() {
             ("openat", 60),
             ("flock", 2),
         ] {
-            for nth in (1..=most).step_by(if call == "openat" { 6 } else { 1 }) {
+            for nth in (1..=most).step_by(if call == "openat" { 8 } else { 1 }) {
                 if which == 1 {
                     ok(&format!("$S {attach}"));
                 }

@@ -73,6 +73,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "refusals",
         lab_options: &["--pfs", "1"],
         checks: checks![
+            numvfs::killed_half_way_the_former_vfs_come_back,
             refusals::more_than_possible,
             refusals::vfs_in_use_are_named,
             refusals::a_held_vfio_group_names_the_process,

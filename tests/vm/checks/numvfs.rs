@@ -130,3 +130,26 @@ pub fn of_a_storage_device() {
     let vfs = sriovctl(&["list-vfs", &address, "-o", "name"]).exits(0).out;
     assert_eq!(vfs, format!("{address}#0\n{address}#1\n"));
 }
+
+pub fn killed_half_way_the_former_vfs_come_back() {
+    ok("echo 3 > /sys/class/net/eth0/device/sriov_numvfs
+        for n in 0 1 2; do
+            d=$(ls /sys/class/net/eth0/device/virtfn$n/net)
+            ip link set dev $d address 02:00:00:00:01:0$n name vf$n
+            ip link set eth0 vf $n mac 02:00:00:00:01:0$n vlan $((100 + n))
+        done");
+    let before = state_of_vfs(3);
+    // The first kill comes while there are no VFs at all, the others while settings are put back.
+    for (call, nth) in [("clone", 6), ("sendto", 14), ("sendto", 19)] {
+        let done = sh(&format!(
+            "strace -f -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={nth} $S set-numvfs eth0 5"
+        ));
+        assert!([137, -1].contains(&done.code), "{call} {nth} was not reached: {done:?}");
+        sriovctl(&["attach", "eth0#0", "--pid", "1"]).says("inspect-state --repair");
+        sriovctl(&["inspect-state"]).exits(6);
+        sriovctl(&["inspect-state", "--repair"]).exits(0);
+        assert_eq!(ok(NUMVFS), "3", "{call} {nth}");
+        assert_eq!(state_of_vfs(3), before, "{call} {nth}");
+        sriovctl(&["inspect-state"]).exits(0);
+    }
+}
