@@ -47,6 +47,12 @@ impl Console {
         }
     }
 
+    /// No terminal, but so many columns.
+    #[cfg(test)]
+    pub fn with_width(self, columns: u16) -> Self {
+        Self { width: Some(columns), ..self }
+    }
+
     /// Whether somebody is there to be asked.
     pub fn can_ask(self) -> bool {
         self.stdin && self.stderr

@@ -14,6 +14,7 @@ use crate::engine::Kernel;
 use crate::error::Result;
 use crate::model::facts::Scope;
 use crate::model::inventory::{Inventory, Pf, Vf};
+use crate::model::selector::Selector;
 
 const COLUMNS: &[Column<VfRow>] = &[
     Column::table(0, "vf", "VF", |vf: &VfRow| Text::plain(vf.vf.clone())),
@@ -164,16 +165,29 @@ fn nothing_to_show(inventory: &Inventory, found: usize, args: &ListVfs) {
         };
         return say::remark(&format!("{what} like that"), "sriovctl list-vfs");
     }
-    match (args.vfs.first(), inventory.pfs.first()) {
-        (Some(of), _) => {
-            say::remark(&format!("{of} has no VFs"), &format!("sriovctl set-numvfs {of} N"));
+    let (what, next) = no_vfs(inventory, &args.vfs);
+    say::remark(&what, &next);
+}
+
+/// That there are no VFs, and how to get some. PFs are named as they are called, not as they were
+/// selected: set-numvfs does not take a `vendor:device` that fits several.
+pub fn no_vfs(inventory: &Inventory, operands: &[Selector]) -> (String, String) {
+    let asked = operands.iter().filter_map(|operand| operand.pfs(inventory).ok()).flatten();
+    let mut names: Vec<String> = Vec::new();
+    for name in asked.map(Pf::name) {
+        if !names.contains(&name) {
+            names.push(name);
         }
-        (None, Some(pf)) => {
-            say::remark("there are no VFs here", &format!("sriovctl set-numvfs {} N", pf.name()));
-        }
-        (None, None) => {
-            say::remark("no network device here can have VFs", "sriovctl list-pfs --all-classes");
-        }
+    }
+    let create = |pf: &str| format!("sriovctl set-numvfs {pf} N");
+    match (names.as_slice(), inventory.pfs.first()) {
+        ([one], _) => (format!("{one} has no VFs"), create(one)),
+        ([first, ..], _) => (format!("{} have no VFs", names.join(", ")), create(first)),
+        ([], Some(pf)) => ("there are no VFs here".to_owned(), create(&pf.name())),
+        ([], None) => (
+            "no network device here can have VFs".to_owned(),
+            "sriovctl list-pfs --all-classes".to_owned(),
+        ),
     }
 }
 

@@ -7,6 +7,8 @@ mod console;
 mod detach;
 mod inspect_state;
 mod list_pfs;
+#[cfg(test)]
+mod list_tests;
 mod list_vfs;
 mod say;
 mod set_numvfs;

@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 use super::console::Console;
 use super::writing;
 use crate::error::{Error, Kind, Result};
+use crate::model::ids::{MacAddr, PciAddress};
 
 /// What a cell means, which its colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +139,13 @@ pub fn sort<R: Serialize>(rows: &mut [R], columns: &[&Column<R>], by: &str) -> R
     Ok(())
 }
 
-/// What values are ordered by: numbers as such, texts so that `eth10` comes after `eth9`.
+/// What values are ordered by: numbers and addresses as such, since 0000:1a:00.0 read as text with
+/// decimal numbers in it would come before 0000:09:00.0; texts so that `eth10` comes after `eth9`.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum SortKey {
     Number(i128),
+    Pci(PciAddress),
+    Mac(MacAddr),
     Text(Vec<(String, u64)>),
 }
 
@@ -150,7 +154,13 @@ impl SortKey {
         match value {
             Value::Bool(on) => Self::Number(i128::from(*on)),
             Value::Number(number) => Self::Number(number.as_i128().unwrap_or(0)),
-            other => Self::Text(natural(&flat(other))),
+            other => {
+                let text = flat(other);
+                text.parse()
+                    .map(Self::Pci)
+                    .or_else(|_| text.parse().map(Self::Mac))
+                    .unwrap_or_else(|_| Self::Text(natural(&text)))
+            }
         }
     }
 }
@@ -199,7 +209,9 @@ pub fn write_table<R>(
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if console.out_color {
-        table.enforce_styling();
+        // The spaces that fill the last column must stay outside its colour to be trimmed: they
+        // would pass the edge of a terminal that the text itself just fits.
+        table.enforce_styling().style_text_only();
     } else {
         table.force_no_tty();
     }
@@ -326,3 +338,7 @@ pub fn printable(text: &str) -> String {
         shown
     })
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
