@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::console::Console;
 use super::table::{self, Column, Text, Tone};
 use super::view::PfRow;
-use super::{say, write_json, writing};
+use super::{must_know_usage, say, write_json, writing};
 use crate::cli::{Form, ListPfs};
 use crate::engine::Kernel;
 use crate::error::Result;
@@ -67,6 +67,9 @@ pub fn run<K: Kernel>(
     let scope = Scope { wide, all_classes, ..Scope::default() };
     let inventory = kernel.observe(scope)?;
     inventory.warnings.iter().for_each(|warning| say::warning(warning));
+    if args.free {
+        must_know_usage(&inventory)?;
+    }
 
     let mut pfs: Vec<&Pf> = Vec::new();
     for selector in &args.pfs {

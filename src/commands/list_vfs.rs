@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::console::Console;
 use super::table::{self, Column, Text, Tone};
 use super::view::VfRow;
-use super::{say, write_json, writing};
+use super::{must_know_usage, say, write_json, writing};
 use crate::cli::{Form, ListVfs};
 use crate::engine::Kernel;
 use crate::error::Result;
@@ -95,6 +95,9 @@ pub fn run<K: Kernel>(
     let scope = Scope { stats: args.stats, all_classes, ..Scope::default() };
     let inventory = kernel.observe(scope)?;
     inventory.warnings.iter().for_each(|warning| say::warning(warning));
+    if args.free {
+        must_know_usage(&inventory)?;
+    }
 
     let found = select(&inventory, args)?;
     let is_wanted = |(_, vf): &&(&Pf, &Vf)| {

@@ -22,6 +22,7 @@ use crate::cli::{Cli, Command, NetnsArgs};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice};
 use crate::error::{Error, Kind, Result};
+use crate::model::inventory::Inventory;
 use crate::model::step::Step;
 
 use self::console::Console;
@@ -85,6 +86,15 @@ fn write_json(out: &mut dyn Write, value: &impl serde::Serialize) -> Result<()> 
         .map_err(std::io::Error::from)
         .and_then(|()| writeln!(out))
         .map_err(|error| writing(&error))
+}
+
+/// "Free" must not be said where nobody could tell.
+fn must_know_usage(inventory: &Inventory) -> Result<()> {
+    if inventory.knows_usage {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Usage, "a copied or made-up tree does not tell which VFs are free")
+        .hint("leave --free or --root away"))
 }
 
 /// The namespace that is named on the command line.
