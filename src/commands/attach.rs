@@ -34,6 +34,7 @@ struct View {
     mtu: Option<u32>,
     device_node: Option<String>,
     addresses: Vec<String>,
+    already_so: Vec<String>,
     steps: Vec<StepView>,
 }
 
@@ -69,6 +70,13 @@ pub fn run<K: Kernel + Store>(
             "" => writeln!(out, "{} is recorded for {}", done.name, netns.path)?,
             name => writeln!(out, "{} is {name} in {}", done.name, netns.path)?,
         }
+        let set = done.record.wanted.settings.iter().map(ToString::to_string);
+        let set: Vec<String> = set.filter(|text| !done.already_so.contains(text)).collect();
+        for (what, list) in [("set", &set), ("was so already", &done.already_so)] {
+            if !list.is_empty() {
+                writeln!(out, "  {what}: {}", list.join(", "))?;
+            }
+        }
         writeln!(out, "  get it back: sriovctl detach '{}'", done.name)
     };
     write().map_err(|error| writing(&error))
@@ -91,6 +99,7 @@ fn view(args: &Attach, done: &Attached, steps: Vec<StepView>) -> View {
         mtu: record.wanted.mtu.or(link.and_then(|link| link.mtu)),
         device_node: done.seen.node.clone(),
         addresses: record.wanted.addresses.clone(),
+        already_so: done.already_so.clone(),
         steps,
     }
 }

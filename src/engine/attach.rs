@@ -50,6 +50,8 @@ pub struct Attached {
     pub record: Record,
     /// The steps that were taken.
     pub steps: Vec<Step>,
+    /// What was asked for and was so already.
+    pub already_so: Vec<String>,
     /// The device as it is now; as it was, if nothing was done.
     pub seen: Seen,
 }
@@ -174,14 +176,19 @@ impl<K: Kernel + Store> Job<'_, K> {
                 name: seen.name.clone(),
                 record: plan.record,
                 steps: plan.steps,
+                already_so: plan.already_so,
                 seen,
             });
         }
         self.kernel.begin(&plan.record).map_err(refused)?;
         match self.run(&plan, &seen) {
-            Ok(now) => {
-                Ok(Attached { name: seen.name, record: plan.record, steps: plan.steps, seen: now })
-            }
+            Ok(now) => Ok(Attached {
+                name: seen.name,
+                record: plan.record,
+                steps: plan.steps,
+                already_so: plan.already_so,
+                seen: now,
+            }),
             Err(error) => {
                 Err(Failed::Broken(undo(self.kernel, &plan.record, error, self.progress)))
             }

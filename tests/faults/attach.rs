@@ -427,3 +427,15 @@ fn waiting_for_an_interface_takes_no_longer_than_it_must() {
     give_back(&kernel).unwrap();
     assert_restored(&kernel, &before);
 }
+
+#[test]
+fn what_was_so_already_is_told_apart_from_what_was_set() {
+    let kernel = kernel();
+    let own = kernel.world().vfs[&VF].netdev.as_ref().unwrap().mac;
+    kernel.change_vf(VF, |vf| {
+        (vf.settings.trust, vf.settings.mac) = (Some(true), Some(own));
+    });
+    let request = Request { mac: Some(own), ..everything() };
+    let done = attach_to(&kernel, BLUE, &request).unwrap();
+    assert_eq!(done.already_so, ["trust on".to_owned(), format!("mac {own}")]);
+}

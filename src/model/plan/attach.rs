@@ -68,6 +68,8 @@ pub struct Plan {
     pub record: Record,
     /// The steps.
     pub steps: Vec<Step>,
+    /// What was asked for and is so already, as `ip link` spells it.
+    pub already_so: Vec<String>,
 }
 
 /// Decides how `seen` is given to `target`.
@@ -102,7 +104,26 @@ pub fn plan(
         Some(link) => steps.extend(link_steps(request, seen, link, &target.netns, &ifname)),
         None => steps.extend(admin_mac(request, seen)),
     }
-    Ok(Plan { record, steps })
+    let already_so = already_so(&record, seen);
+    Ok(Plan { record, steps, already_so })
+}
+
+fn already_so(record: &Record, seen: &Seen) -> Vec<String> {
+    let has = seen.settings.clone().unwrap_or_default();
+    let wanted = &record.wanted;
+    let link = seen.host_link();
+    let settings = wanted.settings.iter().filter(|attr| attr.is_set_in(&has) == Some(true));
+    let mut so: Vec<String> = settings.map(ToString::to_string).collect();
+    let own = link.and_then(|link| link.mac);
+    so.extend(
+        wanted
+            .mac
+            .filter(|mac| own == Some(*mac) && has.mac == Some(*mac))
+            .map(|mac| format!("mac {mac}")),
+    );
+    let mtu = link.and_then(|link| link.mtu);
+    so.extend(wanted.mtu.filter(|wanted| mtu == Some(*wanted)).map(|mtu| format!("mtu {mtu}")));
+    so
 }
 
 fn refuse(
