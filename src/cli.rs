@@ -189,7 +189,7 @@ pub struct SetNumvfs {
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65535))]
     pub count: u32,
     /// Bind every VF to this driver
-    #[arg(long, value_name = "NAME", conflicts_with = "no_autoprobe")]
+    #[arg(long, value_name = "NAME", conflicts_with = "no_autoprobe", value_parser = driver_name)]
     pub driver: Option<String>,
     /// Leave the VFs without a driver
     #[arg(long)]
@@ -336,6 +336,14 @@ pub enum Carrier {
     Enable,
     /// Always down
     Disable,
+}
+
+fn driver_name(text: &str) -> Result<String, String> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !text.is_empty() && text.bytes().all(valid) {
+        return Ok(text.to_owned());
+    }
+    Err("a driver's name has letters, digits, - and _".to_owned())
 }
 
 fn parse_route(text: &str) -> Result<Route, String> {

@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use sriovctl::{cli, commands, host};
 
 fn main() -> ExitCode {
-    let cli = sriovctl::cli::Cli::parse();
-    sriovctl::commands::run(&cli, &sriovctl::host::Host::new(&cli.root))
+    match cli::Cli::try_parse() {
+        Ok(cli) => commands::run(&cli, &host::Host::new(&cli.root)),
+        Err(error) => commands::usage(&error, std::env::args_os()),
+    }
 }

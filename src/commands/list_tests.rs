@@ -32,7 +32,7 @@ impl Kernel for Still {
     fn observe(&self, scope: Scope) -> Result<Inventory> {
         let mut facts = self.0.clone();
         facts.pfs.retain(|pf| scope.all_classes || pf.class.is_none_or(|class| class >> 16 == 2));
-        Ok(assemble::inventory(facts, true))
+        Ok(assemble::inventory(facts))
     }
 
     fn apply(&self, _: &Step, _: Duration) -> Result<Outcome> {
@@ -60,6 +60,10 @@ impl Kernel for Still {
     fn is_named(&self, _: u32) -> bool {
         unreachable!()
     }
+    fn num_vfs(&self, _: &DeviceId) -> Result<Option<u32>> {
+        Ok(None)
+    }
+
     fn pause(&self, _: Duration) {}
     fn now(&self) -> Duration {
         unreachable!()

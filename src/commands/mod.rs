@@ -33,8 +33,11 @@ pub fn run<K: Kernel + Store>(cli: &Cli, kernel: &K) -> ExitCode {
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
     let result = result.and_then(|later| match out.flush() {
-        Ok(()) => Ok(later),
-        Err(error) => Err(writing(&error)),
+        // What the result lacks counts also when nobody reads the result.
+        Err(error) if later.is_none() || error.kind() != ErrorKind::BrokenPipe => {
+            Err(writing(&error))
+        }
+        _ => Ok(later),
     });
     match result {
         Ok(None) => ExitCode::SUCCESS,
@@ -44,7 +47,7 @@ pub fn run<K: Kernel + Store>(cli: &Cli, kernel: &K) -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
         // Whoever read us has seen enough.
-        Err(error) if error.errno() == Some(nix::libc::EPIPE) => ExitCode::SUCCESS,
+        Err(error) if error.message() == READER_GONE => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&console, &error);
             if cli.command.wants_json() {
@@ -54,6 +57,28 @@ pub fn run<K: Kernel + Store>(cli: &Cli, kernel: &K) -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// Says what is wrong with the command line, also as JSON to a caller who reads that; help and
+/// version come this way too.
+pub fn usage(error: &clap::Error, args: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    // Nobody is left to be told when this fails.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let args: Vec<_> = args.collect();
+    let reads_json = args.iter().any(|arg| arg == "--json")
+        || args.windows(2).any(|two| {
+            (two[0] == "-o" || two[0] == "--output") && (two[1] == "json" || two[1] == "jsonl")
+        });
+    if reads_json {
+        let text = error.render().to_string();
+        let text = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        let json = Error::new(Kind::Usage, text).hint("see: sriovctl --help").to_json();
+        let _ = writeln!(stdout(), "{json:#}");
+    }
+    ExitCode::from(Kind::Usage.exit_code())
 }
 
 fn dispatch<K: Kernel + Store>(
@@ -72,10 +97,13 @@ fn dispatch<K: Kernel + Store>(
     }
 }
 
+/// How [`writing`] says that nobody reads any more; the kernel's own EPIPE is another matter.
+const READER_GONE: &str = "the reader of the output has gone";
+
 /// The error of writing to standard output.
 fn writing(error: &std::io::Error) -> Error {
     if error.kind() == ErrorKind::BrokenPipe {
-        return Error::new(Kind::Failed, "the reader has gone").with_errno(nix::libc::EPIPE);
+        return Error::new(Kind::Failed, READER_GONE);
     }
     Error::io("writing the output", error)
 }

@@ -61,6 +61,10 @@ pub trait Kernel {
     /// Whether nothing will rename this interface any more: udev is done with it, or there is none.
     fn is_named(&self, ifindex: u32) -> bool;
 
+    /// How many VFs the kernel counts, also when some of them were removed one by one; `None`
+    /// where it does not say.
+    fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>>;
+
     /// Lets time pass, until something may have changed.
     fn pause(&self, time: Duration);
 

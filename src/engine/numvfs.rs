@@ -61,7 +61,9 @@ pub struct Report {
 pub fn propose<K: Kernel>(kernel: &K, selector: &Selector, request: &Request) -> Result<Proposal> {
     let scope = Scope { change: true, all_classes: true, ..Scope::default() };
     let inventory = kernel.observe(scope)?;
-    let pf = selector.pf(&inventory)?.clone();
+    let mut pf = selector.pf(&inventory)?.clone();
+    // Of this PF alone: another one whose write is stuck would not answer.
+    pf.facts.num_vfs = kernel.num_vfs(&pf.facts.device)?;
     let plan = numvfs::plan(&pf, request);
     Ok(Proposal { pf, plan })
 }
@@ -333,7 +335,7 @@ pub fn refusal_error(pf: &Pf, refusal: &Refusal) -> Error {
         .hint(format!("ask for at most {total}: sriovctl set-numvfs {name} {total}")),
         Refusal::NoDriver => Error::new(
             Kind::Busy,
-            format!("{name} has no driver, so that nobody would create its VFs"),
+            format!("{name} has no driver, and only its driver can create VFs"),
         )
         .hint(format!("bind its driver: echo {address} > /sys/bus/{}/drivers/DRIVER/bind", address.bus())),
         Refusal::Down => Error::new(
@@ -344,6 +346,16 @@ pub fn refusal_error(pf: &Pf, refusal: &Refusal) -> Error {
             ),
         )
         .hint(format!("bring it up: ip link set {name} up")),
+        Refusal::Away(netns) => Error::new(
+            Kind::Busy,
+            format!("{name} is in the network namespace {netns}: what its VFs are set to would be lost"),
+        )
+        .hint("move it back to the host first"),
+        Refusal::NoVfDevices => Error::new(
+            Kind::Unsupported,
+            format!("the VFs of {name} are no devices that a driver could be bound to"),
+        )
+        .hint("leave --driver away"),
         Refusal::InUse(vfs) => Error::new(
             Kind::Busy,
             format!(

@@ -66,7 +66,7 @@ impl Host {
     }
 
     /// What the kernel counts; `None` where there is no such file.
-    pub(super) fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>> {
+    pub(super) fn count_by_kernel(&self, pf: &DeviceId) -> Result<Option<u32>> {
         let path = self.device_dir(pf).join("sriov_numvfs");
         if !self.is_live() {
             return Ok(sysfs::number(&path));
@@ -105,7 +105,7 @@ impl Host {
         timeout: Duration,
     ) -> Result<Outcome> {
         let path = self.device_dir(pf).join("sriov_numvfs");
-        let before = self.num_vfs(pf)?.unwrap_or(0);
+        let before = self.count_by_kernel(pf)?.unwrap_or(0);
         if before == count {
             return Ok(Outcome::AlreadySo);
         }

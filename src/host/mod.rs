@@ -54,23 +54,17 @@ impl Host {
         self.root == Path::new("/")
     }
 
-    fn read(&self, scope: Scope) -> Result<(Facts, bool)> {
+    fn read(&self, scope: Scope) -> Result<Facts> {
         if !self.root.is_dir() {
             let root = self.root.display();
             return Err(Error::new(Kind::NotFound, format!("--root {root} is no directory")));
         }
         let devices = pci::read(&self.root, scope)?;
         let mut facts = Facts { pfs: devices.pfs, ..Facts::default() };
-        let all_namespaces = if self.is_live() {
-            self.read_live(&mut facts, scope, &devices.node_aliases)?
+        if self.is_live() {
+            self.read_live(&mut facts, scope, &devices.node_aliases)?;
         } else {
             facts.links = self.links_of_tree(&facts.pfs);
-            false
-        };
-        if scope.change {
-            for pf in &mut facts.pfs {
-                pf.num_vfs = self.num_vfs(&pf.device)?;
-            }
         }
         if scope.wide {
             for pf in &mut facts.pfs {
@@ -80,7 +74,7 @@ impl Host {
                 pf.managed_by = managed::by(&self.root, pf.device.pci(), &ifindexes);
             }
         }
-        Ok((facts, all_namespaces))
+        Ok(facts)
     }
 
     fn links_of_tree(&self, pfs: &[PfFacts]) -> Vec<Link> {
@@ -100,18 +94,20 @@ impl Host {
         links
     }
 
-    /// What only a running kernel tells. Returns whether every namespace was looked into.
+    /// What only a running kernel tells.
     fn read_live(
         &self,
         facts: &mut Facts,
         scope: Scope,
         node_aliases: &HashMap<String, String>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let mut netlink = Netlink::route()?;
         facts.links = netlink.links(scope.stats)?;
         links::name_parents(&self.root.join("sys"), &mut facts.links);
         self.add_other_buses(facts);
-        let complete = !scope.here_only && add_other_namespaces(facts);
+        if !scope.here_only {
+            add_other_namespaces(facts);
+        }
         facts.addresses = netlink.addresses()?;
         facts.owners = self.owners();
         facts.knows_usage = !scope.here_only;
@@ -124,7 +120,7 @@ impl Host {
         }
         self.add_link_speeds(facts);
         add_devlink(facts, scope)?;
-        Ok(complete)
+        Ok(())
     }
 
     /// Devices of other buses whose interfaces report VFs (netdevsim).
@@ -155,7 +151,7 @@ impl Host {
 }
 
 /// Looks into the other namespaces, if an interface is missing here that must be somewhere.
-fn add_other_namespaces(facts: &mut Facts) -> bool {
+fn add_other_namespaces(facts: &mut Facts) {
     let here: HashSet<&DeviceId> =
         facts.links.iter().filter_map(|link| link.parent.as_ref()).collect();
     let has_net_driver = |driver: &Option<String>| {
@@ -169,26 +165,18 @@ fn add_other_namespaces(facts: &mut Facts) -> bool {
             })
     });
     if !missing {
-        return true;
+        return;
     }
     let others = match netns::others() {
         Ok(others) => others,
-        Err(error) => {
-            facts.warnings.push(error.to_string());
-            return false;
-        }
+        Err(error) => return facts.warnings.push(error.to_string()),
     };
-    let mut complete = true;
     for netns in others {
         match netns::links_in(netns) {
             Ok(links) => facts.links.extend(links),
-            Err(error) => {
-                complete = false;
-                facts.warnings.push(error.to_string());
-            }
+            Err(error) => facts.warnings.push(error.to_string()),
         }
     }
-    complete
 }
 
 /// Eswitch modes, and firmware where wanted: devlink's word, else the driver's by ethtool.
@@ -213,8 +201,8 @@ impl Kernel for Host {
     type Guard = lock::Guard;
 
     fn observe(&self, scope: Scope) -> Result<Inventory> {
-        let (facts, all_namespaces) = self.read(scope)?;
-        Ok(assemble::inventory(facts, all_namespaces))
+        let facts = self.read(scope)?;
+        Ok(assemble::inventory(facts))
     }
 
     fn apply(&self, step: &Step, timeout: Duration) -> Result<Outcome> {
@@ -269,6 +257,10 @@ impl Kernel for Host {
         // udev writes down what it knows of an interface once it is done with it.
         !self.root.join("run/udev/control").exists()
             || self.root.join(format!("run/udev/data/n{ifindex}")).exists()
+    }
+
+    fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>> {
+        self.count_by_kernel(pf)
     }
 
     fn pause(&self, time: Duration) {

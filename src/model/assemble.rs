@@ -28,14 +28,15 @@ pub fn is_userspace_driver(driver: &str) -> bool {
 
 /// Concludes the inventory.
 ///
-/// `all_namespaces` says that the links of every namespace were read, so that a VF whose
-/// interface is in none of them is known to be hidden.
-pub fn inventory(facts: Facts, all_namespaces: bool) -> Inventory {
+/// On a live host a VF with a network driver has an interface somewhere: where none is seen, be it
+/// that not every namespace could be looked into, it counts as in use. Knowing less must not make
+/// a VF look free.
+pub fn inventory(facts: Facts) -> Inventory {
     let Facts { pfs, links, addresses, routes, holders, owners, warnings, knows_usage } = facts;
     let witnesses = Witnesses::new(&links, &addresses, &routes, &holders).with_owners(&owners);
     let by_device = Index::new(&links);
     let mut pfs: Vec<Pf> =
-        pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, all_namespaces, &witnesses)).collect();
+        pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, knows_usage, &witnesses)).collect();
     pfs.sort_by(|a, b| a.facts.device.cmp(&b.facts.device));
 
     let taken: std::collections::HashSet<&DeviceId> = pfs
@@ -81,7 +82,7 @@ impl<'a> Index<'a> {
 fn assemble_pf(
     mut facts: PfFacts,
     index: &Index<'_>,
-    all_namespaces: bool,
+    must_be_somewhere: bool,
     witnesses: &Witnesses<'_>,
 ) -> Pf {
     let of_device = index.of(&facts.device);
@@ -112,7 +113,7 @@ fn assemble_pf(
             .unwrap_or_default();
         let has_net_driver =
             is_network && vf.driver.as_deref().is_some_and(|driver| !is_userspace_driver(driver));
-        let users = usage::users(&vf, &netdevs, all_namespaces && has_net_driver, witnesses);
+        let users = usage::users(&vf, &netdevs, must_be_somewhere && has_net_driver, witnesses);
         let report = reports.get(&vf.index);
         Vf {
             representor: representors.get(&vf.index).cloned(),

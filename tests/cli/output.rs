@@ -143,11 +143,25 @@ fn options_that_exclude_each_other_are_refused() {
     let tree = named::igb_two_pfs();
     for args in [
         &["list-vfs", "--free", "--in-use"][..],
-        &["list-vfs", "--json", "-o", "csv"],
         &["list-vfs", "-o", "yaml"],
         &["list-vfs", "--sort", "no-such-column"],
         &["no-such-command"],
     ] {
         refused(&run(&tree, args), 2, &[]);
+    }
+}
+
+#[test]
+fn a_slip_of_the_command_line_is_json_to_whoever_reads_json() {
+    let tree = named::igb_two_pfs();
+    for args in [
+        &["list-vfs", "--json", "-o", "csv"][..],
+        &["set-numvfs", "eth0", "abc", "--json"],
+        &["list-pfs", "-o", "json", "--no-such-option"],
+    ] {
+        let ran = run(&tree, args);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one document");
+        assert_eq!(json["error"]["code"], "usage");
     }
 }

@@ -580,7 +580,7 @@ impl Kernel for FakeKernel {
                 eswitch_mode: None,
                 firmware: None,
                 managed_by: Vec::new(),
-                num_vfs: u32::try_from(world.vfs.len()).ok(),
+                num_vfs: None,
                 vfs: Vec::new(),
             },
             netdevs: vec![Link {
@@ -659,6 +659,10 @@ impl Kernel for FakeKernel {
 
     fn is_named(&self, _: u32) -> bool {
         true
+    }
+
+    fn num_vfs(&self, _: &DeviceId) -> Result<Option<u32>> {
+        Ok(u32::try_from(self.world.borrow().vfs.len()).ok())
     }
 
     fn pause(&self, time: Duration) {

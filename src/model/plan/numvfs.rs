@@ -36,6 +36,10 @@ pub enum Refusal {
     NoDriver,
     /// The driver drops the request while the PF is down (bnxt: without an error).
     Down,
+    /// Its interface is in another namespace, where its VFs' settings cannot be reached.
+    Away(String),
+    /// Its VFs have no device that a driver could be bound to.
+    NoVfDevices,
     /// VFs that would be destroyed are in use.
     InUse(Vec<InUse>),
 }
@@ -100,6 +104,12 @@ pub fn plan(pf: &Pf, request: &Request) -> Result<Plan, Refusal> {
         && pf.netdev().is_some_and(|link| link.up == Some(false))
     {
         return Err(Refusal::Down);
+    }
+    if let (Some(netns), true) = (pf.netdev().and_then(|link| link.netns.as_ref()), before > 0) {
+        return Err(Refusal::Away(netns.label()));
+    }
+    if request.driver.is_some() && device.pci().is_none() {
+        return Err(Refusal::NoVfDevices);
     }
     let destroys = in_use(pf);
     if !destroys.is_empty() && !request.force {
@@ -187,7 +197,7 @@ pub fn in_use(pf: &Pf) -> Vec<InUse> {
 /// The saved VFs that will exist again, and every new one that needs a driver.
 fn wanted(saved: &[SavedVf], request: &Request) -> Vec<SavedVf> {
     let driver = match &request.driver {
-        Some(driver) => Some(WantedDriver::Named(driver.clone())),
+        Some(driver) => Some(WantedDriver::Asked(driver.clone())),
         None => request.no_autoprobe.then_some(WantedDriver::None),
     };
     let count = u16::try_from(request.count).unwrap_or(u16::MAX);

@@ -38,8 +38,10 @@ pub enum WantedDriver {
     Any,
     /// None.
     None,
-    /// This one.
+    /// This one, which it had before.
     Named(String),
+    /// This one, because somebody asked for it.
+    Asked(String),
 }
 
 impl SavedVf {
@@ -55,9 +57,8 @@ impl SavedVf {
             mtu: netdev.and_then(|link| link.mtu),
             name: netdev.map(|link| link.name.clone()),
             driver: match &vf.facts.driver {
-                Some(driver) if is_userspace_driver(driver) => WantedDriver::Named(driver.clone()),
-                // A kernel driver comes by autoprobe, or is missing because that is off.
-                _ => WantedDriver::Any,
+                Some(driver) => WantedDriver::Named(driver.clone()),
+                None => WantedDriver::None,
             },
             driver_override: vf.facts.driver_override.clone(),
         }
@@ -154,7 +155,15 @@ pub fn drivers(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
         let set_override =
             |driver: Option<String>| Step::SetOverride { vf: reference.clone(), driver };
         match &want.driver {
-            WantedDriver::Named(driver) if has != Some(driver) => {
+            // An override forces any driver onto a device, also one that crashes on it. That is for
+            // those that take every device; others must find it in their own list of devices.
+            WantedDriver::Asked(driver) if !is_userspace_driver(driver) => {
+                if has != Some(driver) {
+                    steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
+                    steps.push(Step::Bind { vf: reference.clone(), driver: driver.clone() });
+                }
+            }
+            WantedDriver::Named(driver) | WantedDriver::Asked(driver) if has != Some(driver) => {
                 steps.push(set_override(Some(driver.clone())));
                 steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
                 steps.push(Step::Bind { vf: reference.clone(), driver: driver.clone() });
@@ -168,7 +177,7 @@ pub fn drivers(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
             WantedDriver::Any if want.driver_override != vf.facts.driver_override => {
                 steps.push(set_override(want.driver_override.clone()));
             }
-            WantedDriver::Any | WantedDriver::Named(_) => {}
+            WantedDriver::Any | WantedDriver::Named(_) | WantedDriver::Asked(_) => {}
         }
     }
     steps
@@ -226,8 +235,18 @@ fn renames(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
     let rename =
         |vf: &VfRef, name: String| Step::SetLink { vf: vf.clone(), attr: LinkAttr::Name(name) };
     let is_wanted = |name: &String| todo.iter().any(|(_, wanted, _)| *wanted == name);
-    let aside = todo.iter().filter(|(link, _, _)| is_wanted(&link.name));
-    let aside = aside.map(|(link, _, vf)| rename(vf, format!("sriov{}", link.ifindex)));
+    let all = now.vfs.iter().filter_map(|vf| {
+        let link = vf.netdev().filter(|link| link.netns.is_none() && is_wanted(&link.name))?;
+        Some((link, VfRef { pf: now.facts.device.clone(), index: vf.index() }))
+    });
+    let in_the_way: Vec<(&Link, VfRef)> = all.collect();
+    let aside = in_the_way.iter();
+    let aside = aside.map(|(link, vf)| rename(vf, format!("sriov{}", link.ifindex)));
     let final_names = todo.iter().map(|(_, name, vf)| rename(vf, (*name).clone()));
-    aside.chain(final_names).collect()
+    // A new VF that stood in the way takes a name that became free.
+    let is_new = |vf: &VfRef| todo.iter().all(|(_, _, of)| of != vf);
+    let free = todo.iter().map(|(link, _, _)| &link.name).filter(|name| !is_wanted(name));
+    let displaced = in_the_way.iter().filter(|(_, vf)| is_new(vf)).zip(free);
+    let displaced = displaced.map(|((_, vf), name)| rename(vf, name.clone()));
+    aside.chain(final_names).chain(displaced).collect()
 }
