@@ -91,8 +91,14 @@ pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
         query_rss: Some(false),
         ..VfSettings::default()
     };
+    let probed = |want: &SavedVf| match &want.driver {
+        WantedDriver::Named(driver) if !is_userspace_driver(driver) => {
+            Some(driver.clone()).filter(|_| pf.facts.autoprobe != Some(false))
+        }
+        _ => None,
+    };
     let vfs = wanted.iter().map(|want| Vf {
-        facts: VfFacts::without_device(want.index),
+        facts: VfFacts { driver: probed(want), ..VfFacts::without_device(want.index) },
         // Only the kernel knows what the interface will be called; its settings are put back.
         netdevs: want
             .name
