@@ -279,7 +279,7 @@ pub(super) fn clear_the_way<K: Kernel + Store>(
         Some(Stored::Unfinished(record)) => (record, false),
     };
     let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
-    if of_this_boot && finished && kernel.look_into(&record.netns)?.is_some() {
+    if of_this_boot && finished && has_it(kernel, &record)? {
         return Ok(Some(record));
     }
     if dry_run {
@@ -294,6 +294,24 @@ pub(super) fn clear_the_way<K: Kernel + Store>(
     }
     kernel.forget(device)?;
     Ok(None)
+}
+
+/// Whether the owner has the device. What counts is where its interface is: the path of a live
+/// namespace may go (its first process ended, its name was removed), and another namespace may get
+/// the path and the inode of one that is gone.
+fn has_it<K: Kernel>(kernel: &K, record: &Record) -> Result<bool> {
+    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+    match seen.link {
+        Some((Place::Netns(_), _)) => Ok(true),
+        Some((Place::Host, _)) => Ok(false),
+        None => is_alive(kernel, &record.netns),
+    }
+}
+
+/// Whether the namespace is there, under its path or any other.
+pub(super) fn is_alive<K: Kernel>(kernel: &K, id: &NetnsId) -> Result<bool> {
+    Ok(kernel.look_into(id)?.is_some()
+        || kernel.namespaces()?.iter().any(|netns| netns.inode == id.inode))
 }
 
 fn not_cleared(record: &Record, first: &Error, problems: &[Error]) -> Error {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::attach::{LOCK_WAIT, STEP_WITHIN};
+use super::attach::{LOCK_WAIT, STEP_WITHIN, is_alive};
 use super::detach::{Detached, detach};
 use super::numvfs;
 use super::restore::restore;
@@ -145,10 +145,13 @@ fn judge<K: Kernel + Store>(kernel: &K, stored: &Stored) -> Result<Verdict> {
     if matches!(stored, Stored::Unfinished(_)) {
         return Ok(Verdict::Unfinished("whoever began it died".to_owned()));
     }
-    if kernel.look_into(&record.netns)?.is_none() {
+    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+    // An interface that is in a namespace is somebody's, whatever became of the path.
+    let is_away = matches!(seen.link, Some((Place::Netns(_), _)));
+    if !is_away && !is_alive(kernel, &record.netns)? {
         return Ok(Verdict::Stale(format!("{} is gone", record.netns.path)));
     }
-    let drift = drift(record, &kernel.inspect(&record.device, Some(&record.netns))?);
+    let drift = drift(record, &seen);
     Ok(if drift.is_empty() { Verdict::Ok } else { Verdict::Drift(drift) })
 }
 

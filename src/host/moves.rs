@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, Prop};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -221,9 +221,12 @@ fn configure_here(
     // The kernel tells neighbours by itself when the link comes up; a new IPv6 address can be used
     // at once, without a second of waiting whether it is a duplicate. A kernel without IPv6, or a
     // read-only /proc/sys, is no reason to fail.
-    for (family, key) in
-        [("ipv4", "arp_notify"), ("ipv6", "ndisc_notify"), ("ipv6", "optimistic_dad")]
-    {
+    for (family, key) in [
+        ("ipv4", "arp_notify"),
+        ("ipv6", "ndisc_notify"),
+        ("ipv6", "optimistic_dad"),
+        ("ipv6", "use_optimistic"),
+    ] {
         let path = format!("/proc/sys/net/{family}/conf/{name}/{key}");
         let _ = sysfs::write(Path::new(&path), "1");
     }
@@ -250,6 +253,10 @@ fn address(ifindex: u32, address: IpAddr, prefix: u8) -> AddressMessage {
     message.header.index = ifindex;
     message.attributes.push(AddressAttribute::Local(address));
     message.attributes.push(AddressAttribute::Address(address));
+    if address.is_ipv6() {
+        // Usable while it is probed; the kernel takes the flag only with the setting above.
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Optimistic));
+    }
     if let IpAddr::V4(v4) = address
         && prefix < 31
     {

@@ -472,3 +472,70 @@ pub fn a_pool_under_load_loses_none_and_gives_none_twice() {
     assert!(count > 21, "{count} allocations only: {}", ok("tail -n 2 /tmp/load/err.* | tail -20"));
     assert_restored(&before);
 }
+
+/// A process in a namespace without a name, whose pid is returned; another one stays in it.
+fn a_namespace_of_two_processes() -> (String, String) {
+    ok("unshare -n sh -c 'sleep 1000 & echo $! > /tmp/second.pid; exec sleep 999' > /dev/null 2>&1 &
+        echo $! > /tmp/first.pid; cat /tmp/first.pid > /tmp/check.pids");
+    eventually("both are there", || sh("test -s /tmp/second.pid").code == 0);
+    ok("cat /tmp/second.pid >> /tmp/check.pids");
+    let pids = (ok("cat /tmp/first.pid"), ok("cat /tmp/second.pid"));
+    let own = ok("readlink /proc/self/ns/net");
+    eventually("they have a namespace", || ok(&format!("readlink /proc/{}/ns/net", pids.1)) != own);
+    pids
+}
+
+pub fn what_lives_in_a_namespace_is_not_taken_when_its_path_goes() {
+    seven_vfs();
+    let before = state();
+    ok("rm -f /tmp/first.pid /tmp/second.pid");
+    let (first, second) = a_namespace_of_two_processes();
+    sriovctl(&["attach", "eth0#1", "--pid", &first, "--name", "net1"]).exits(0);
+    ok(&format!("kill -9 {first}"));
+    eventually("it has ended", || sh(&format!("test -e /proc/{first}/ns/net")).code != 0);
+    ok("ip netns exec blue sleep 998 > /dev/null 2>&1 & echo $! >> /tmp/check.pids");
+    let blue = "pgrep -f 'sleep 998' > /dev/null";
+    eventually("a process is in blue", || sh(blue).code == 0);
+    attach("eth0#2", &[]).exits(0);
+    ok("ip netns del blue");
+    let there = format!(
+        "ls /proc/{second}/net/dev_snmp6/net1 && nsenter -t $(pgrep -f '^sleep 998') -n ip link show net1 > /dev/null"
+    );
+    let has_both = || sh(&there).code == 0;
+    assert!(has_both(), "both have their VF");
+
+    let entries = sriovctl(&["inspect-state", "--json"]).exits(0).json();
+    assert!(entries["attachments"].as_array().unwrap().iter().all(|entry| entry["state"] == "ok"));
+    sriovctl(&["inspect-state", "--repair"]).exits(0);
+    sriovctl(&["detach", "--all-stale"]).exits(0);
+    for vf in ["eth0#1", "eth0#2"] {
+        sriovctl(&["attach", vf, "--netns", "red", "--name", "net1"])
+            .exits(4)
+            .says("already attached");
+    }
+    assert!(has_both(), "nobody took them away");
+    sriovctl(&["detach", "eth0#1", "eth0#2"]).exits(0);
+    assert_restored(&before);
+}
+
+pub fn a_namespace_made_anew_under_the_same_name_is_another() {
+    seven_vfs();
+    let before = state();
+    attach("eth0#1", &["--vlan", "100"]).exits(0);
+    ok("ip netns del blue; ip netns add blue");
+    let back = "test -d /sys/class/net/eth0/device/virtfn1/net";
+    eventually("the VF is back", || sh(back).code == 0);
+    attach("eth0#1", &[]).exits(0);
+    sriovctl(&["detach", "eth0#1"]).exits(0);
+    assert_restored(&before);
+}
+
+pub fn addresses_can_be_used_at_once() {
+    seven_vfs();
+    attach("eth0#1", &["--address", "10.0.0.1/24", "--address", "fd00::1/64"]).exits(0);
+    let bind = "import socket; socket.socket(socket.AF_INET6).bind((\"fd00::1\", 0))";
+    ok(&format!("ip netns exec blue python3 -c '{bind}'"));
+    let flags = ok("ip -n blue -6 addr show net1 | grep fd00");
+    assert!(!flags.contains("tentative") || flags.contains("optimistic"), "{flags}");
+    sriovctl(&["detach", "eth0#1"]).exits(0);
+}

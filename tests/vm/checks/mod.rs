@@ -67,6 +67,9 @@ pub const SCENARIOS: &[Scenario] = &[
             attach::the_pf_itself_moves_and_comes_back,
             attach::the_host_sees_no_other_name,
             attach::two_at_once_get_one_vf_once,
+            attach::what_lives_in_a_namespace_is_not_taken_when_its_path_goes,
+            attach::a_namespace_made_anew_under_the_same_name_is_another,
+            attach::addresses_can_be_used_at_once,
         ],
     },
     Scenario {
