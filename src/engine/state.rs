@@ -18,6 +18,9 @@ use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
 use crate::model::seen::Seen;
 use crate::model::step::{Place, VfAttr};
 
+/// How often a drifted device is set again before it is given up.
+const AGAIN: usize = 4;
+
 /// One device that is, or was, or should be attached.
 #[derive(Debug)]
 pub struct Entry {
@@ -202,6 +205,7 @@ fn of_link(record: &Record, link: &Link, differ: &mut dyn FnMut(&'static str, St
     if let Some(mac) = record.wanted.mac {
         differ("MAC", mac.to_string(), text(link.mac.map(|mac| mac.to_string())));
     }
+    differ("link", "up".to_owned(), if link.up == Some(false) { "down" } else { "up" }.to_owned());
     if let Some(mtu) = record.wanted.mtu {
         differ("MTU", mtu.to_string(), text(link.mtu.map(|mtu| mtu.to_string())));
     }
@@ -239,7 +243,7 @@ pub fn repair<K: Kernel + Store>(
             Ok("the former VFs were restored".to_owned())
         }
         (Verdict::Drift(drift), Some(record)) if is_there(drift) => {
-            set_again(kernel, entry, record)
+            set_again(kernel, entry, record, progress)
         }
         _ => match detach(kernel, &entry.device, &|_| true, progress)? {
             Detached::Done(_) => Ok("given back to the host, as it was".to_owned()),
@@ -254,14 +258,34 @@ fn is_there(drift: &[Drift]) -> bool {
     !drift.iter().any(|drift| ["namespace", "device"].contains(&drift.field))
 }
 
-fn set_again<K: Kernel + Store>(kernel: &K, entry: &Entry, record: &Record) -> Result<String> {
+fn set_again<K: Kernel + Store>(
+    kernel: &K,
+    entry: &Entry,
+    record: &Record,
+    progress: &dyn Progress,
+) -> Result<String> {
     let pf = record.vf_of.as_ref().map(|of| &of.pf);
     let _guard = kernel.lock_device(&entry.device, pf, LOCK_WAIT)?;
-    let seen = kernel.inspect(&entry.device, Some(&record.netns))?;
-    for step in attach::again(record, &seen) {
-        kernel.apply(&step, STEP_WITHIN)?;
+    // A step may undo another's work (an MTU that resets the VF changes its MAC): look again.
+    let mut left = Vec::new();
+    for _ in 0..AGAIN {
+        let seen = kernel.inspect(&entry.device, Some(&record.netns))?;
+        let steps = attach::again(record, &seen);
+        for step in &steps {
+            match kernel.apply(step, STEP_WITHIN) {
+                Err(error) if step.is_zero_mac() => {
+                    progress.note(&format!("left as it is: {error}"));
+                }
+                done => {
+                    done?;
+                }
+            }
+        }
+        left = drift(record, &kernel.inspect(&entry.device, Some(&record.netns))?);
+        if left.is_empty() || steps.is_empty() {
+            break;
+        }
     }
-    let left = drift(record, &kernel.inspect(&entry.device, Some(&record.netns))?);
     match left.first() {
         None => Ok("set again as recorded".to_owned()),
         Some(first) => Err(Error::new(Kind::Partial, format!("{}: still {first}", entry.name))),

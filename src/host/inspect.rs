@@ -141,8 +141,8 @@ fn users(
 ) -> Result<Vec<usage::User>> {
     let aliases = alias.into_iter().collect();
     let holders = if facts.node.is_some() { holders::read(&aliases) } else { Vec::new() };
-    let addresses = netlink.addresses()?;
-    let witnesses = Witnesses::new(here, &addresses, &[], &holders);
+    let (addresses, routes) = (netlink.addresses()?, netlink.routes()?);
+    let witnesses = Witnesses::new(here, &addresses, &routes, &holders);
     let mut link: Vec<Link> = seen.link.iter().map(|(_, link)| link.clone()).collect();
     if let (Some(link), Some((Place::Netns(at), _))) = (link.first_mut(), &seen.link) {
         link.netns = Some(std::sync::Arc::new(netns::described(at)));

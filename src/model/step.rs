@@ -304,10 +304,11 @@ impl Step {
                 format!("ip link set dev $(ls {}/net | head -1) {attr}", vf_dir(vf))
             }
             Self::Link { device, at, set } => {
-                format!("{} link set dev {} {set}", ip(at), interface(device))
+                format!("{} link set dev {} {set}", ip(at), interface(at, device))
             }
             Self::BringHome { device, at, name, .. } => {
-                let (ip, interface) = (ip(&Place::Netns(at.clone())), interface(device));
+                let at = Place::Netns(at.clone());
+                let (ip, interface) = (ip(&at), interface(&at, device));
                 format!(
                     "{ip} link set dev {interface} down name {name} && {ip} link set dev {name} netns 1"
                 )
@@ -315,7 +316,8 @@ impl Step {
             Self::AltNames { device, at, add, remove } => {
                 let words = |verb: &str, names: &[String]| {
                     let names = names.iter().map(|name| format!(" altname {name}"));
-                    let ip = format!("{} link property {verb} dev {}", ip(at), interface(device));
+                    let ip =
+                        format!("{} link property {verb} dev {}", ip(at), interface(at, device));
                     ip + &names.collect::<String>()
                 };
                 let lines = [
@@ -325,7 +327,8 @@ impl Step {
                 lines.into_iter().flatten().collect::<Vec<_>>().join(" && ")
             }
             Self::Configure { device, at, config } => {
-                let (ip, interface) = (ip(&Place::Netns(at.clone())), interface(device));
+                let at = Place::Netns(at.clone());
+                let (ip, interface) = (ip(&at), interface(&at, device));
                 let addresses = config.addresses.iter();
                 let addresses = addresses.map(|a| format!("{ip} address add {a} dev {interface}"));
                 let routes = config.routes.iter();
@@ -345,9 +348,10 @@ fn ip(at: &Place) -> String {
     }
 }
 
-/// The interface of a device in a shell command, wherever it is: only netlink can tell.
-fn interface(device: &DeviceId) -> String {
-    format!("$(ip -j -d link | jq -r '.[]|select(.parentdev==\"{}\").ifname')", device.name())
+/// The interface of a device in a shell command, asked for in the place where it is.
+fn interface(at: &Place, device: &DeviceId) -> String {
+    let pick = format!(".[]|select(.parentdev==\"{}\").ifname", device.name());
+    format!("$({} -j -d link | jq -r '{pick}')", ip(at))
 }
 
 fn on_off(on: bool) -> &'static str {

@@ -140,7 +140,9 @@ fn link_steps(record: &Record, seen: &Seen, link: &Link) -> Vec<Step> {
 }
 
 fn macs(seen: &Seen, own: Option<MacAddr>, settings: Option<&VfSettings>) -> Vec<Step> {
+    // Without a PF that answers only the interface can be put right.
     let has_admin = seen.settings.as_ref().and_then(|settings| settings.mac);
+    let settings = settings.filter(|_| seen.settings.is_some());
     let admin = settings.and_then(|settings| settings.mac);
     let Some(link) = seen.host_link() else {
         // On a user-space driver only the PF has it.
