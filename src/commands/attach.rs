@@ -98,7 +98,7 @@ fn view(args: &Attach, done: &Attached, steps: Vec<StepView>) -> View {
         mac: record.wanted.mac.or(link.and_then(|link| link.mac)).map(|mac| mac.to_string()),
         mtu: record.wanted.mtu.or(link.and_then(|link| link.mtu)),
         device_node: done.seen.node.clone(),
-        addresses: record.wanted.addresses.clone(),
+        addresses: record.wanted.config.addresses.iter().map(ToString::to_string).collect(),
         already_so: done.already_so.clone(),
         steps,
     }
@@ -121,8 +121,17 @@ fn request(args: &Attach) -> Result<Request> {
     if args.vlan.is_some_and(|vlan| vlan.0 == 0) && (qos != 0 || proto != VlanProto::Dot1q) {
         return usage("VLAN 0 means no tag, which has neither priority nor protocol".to_owned());
     }
+    let has = |v4: bool| args.address.iter().any(|cidr| cidr.address.is_ipv4() == v4);
+    if args.mtu.is_some_and(|mtu| mtu < 1280) && has(false) {
+        return usage("IPv6 needs an MTU of at least 1280 (RFC 8200, section 5)".to_owned());
+    }
     let mut routes = Vec::new();
     for gateway in &args.gateway {
+        if !has(gateway.is_ipv4()) {
+            return usage(format!(
+                "the gateway {gateway} needs an address of its own kind (--address)"
+            ));
+        }
         let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         let to: Cidr = everything.parse().map_err(|e| Error::new(Kind::Failed, format!("{e}")))?;
         routes.push(Route { to, via: Some(*gateway) });

@@ -183,6 +183,11 @@ pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
         differ("namespace", record.netns.path.clone(), place);
         if let Some((Place::Netns(_), link)) = &seen.link {
             of_link(record, link, &mut differ);
+            for address in &record.wanted.config.addresses {
+                if !seen.addresses.contains(address) {
+                    differ("address", address.to_string(), "missing".to_owned());
+                }
+            }
         }
     }
     if let Some(settings) = &seen.settings {

@@ -51,6 +51,7 @@ impl Host {
             driver: facts.driver.clone(),
             driver_override: facts.driver_override.clone(),
             node: facts.node.clone(),
+            addresses: Vec::new(),
             settings: report.map(|report| report.settings),
             host_names: names_but(&here, device),
             there_names: BTreeSet::new(),
@@ -58,9 +59,15 @@ impl Host {
             vf_of,
             link: link.as_ref().map(|(at, link)| (at.clone(), link.clone())),
         };
-        if let Some((Place::Netns(at), _)) = &link {
-            seen.there_names =
-                netns::links_at(at)?.map(|l| names_but(&l, device)).unwrap_or_default();
+        if let Some((Place::Netns(at), link)) = &link {
+            let look = || {
+                let mut netlink = Netlink::route()?;
+                Ok((netlink.names()?, netlink.addresses()?))
+            };
+            let (links, addresses) = netns::enter(&at.path, Some(at), look)?.unwrap_or_default();
+            seen.there_names = names_but(&links, device);
+            let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
+            seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
         }
         if hint.is_none() {
             seen.users = users(&mut netlink, &facts, alias, &seen, &here)?;

@@ -236,8 +236,11 @@ fn configure_here(
     }
     netlink.change_link(ifindex, (IFF_UP, IFF_UP), Vec::new())?;
     for route in &config.routes {
-        netlink
-            .request(RouteNetlinkMessage::NewRoute(route_message(ifindex, route)), NLM_F_CREATE)?;
+        let message = RouteNetlinkMessage::NewRoute(route_message(ifindex, route));
+        match netlink.request(message, NLM_F_CREATE) {
+            Err(Refused { errno: libc_errno::EEXIST, .. }) => {} // the very same one is there
+            done => done?,
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{DeviceId, MacAddr, VfIndex};
 use super::link::VfSettings;
 use super::plan::replay::SavedVf;
-use super::step::VfAttr;
+use super::step::{IpConfig, VfAttr};
 
 /// The version of the record's shape that this program writes.
 pub const FORMAT: u32 = 1;
@@ -95,8 +95,8 @@ pub struct Wanted {
     pub mac: Option<MacAddr>,
     /// MTU in bytes.
     pub mtu: Option<u32>,
-    /// Addresses, `10.0.0.1/24`.
-    pub addresses: Vec<String>,
+    /// Addresses and routes.
+    pub config: IpConfig,
 }
 
 /// A change of a PF's number of VFs while it is made: what comes back if it is cut off.

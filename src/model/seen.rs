@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::assemble::is_userspace_driver;
-use super::ids::DeviceId;
+use super::ids::{Cidr, DeviceId};
 use super::link::{Link, VfSettings};
 use super::record::{NetnsId, VfOf};
 use super::step::{Place, VfRef};
@@ -32,6 +32,8 @@ pub struct Seen {
     pub link: Option<(Place, Link)>,
     /// Device node through which a user-space driver uses it.
     pub node: Option<String>,
+    /// Addresses of its interface, when that is in another namespace.
+    pub addresses: Vec<Cidr>,
     /// Its settings in the PF.
     pub settings: Option<VfSettings>,
     /// Names and altnames of all other interfaces of the host.

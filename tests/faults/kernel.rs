@@ -630,6 +630,9 @@ impl Kernel for FakeKernel {
             driver_override: vf.and_then(|vf| vf.driver_override.clone()),
             link: place.zip(netdev.map(link_of)),
             node: None,
+            addresses: netdev
+                .map(|netdev| netdev.addresses.iter().map(|text| text.parse().unwrap()).collect())
+                .unwrap_or_default(),
             settings: vf.map(|vf| vf.settings.clone()),
             host_names: names_in(&others, None),
             there_names: netdev

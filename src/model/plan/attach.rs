@@ -194,7 +194,7 @@ fn wanted(request: &Request, seen: &Seen) -> Wanted {
         settings: differences(&VfSettings::default(), &settings),
         mac: request.mac,
         mtu: request.mtu,
-        addresses: request.config.addresses.iter().map(ToString::to_string).collect(),
+        config: request.config.clone(),
     }
 }
 
@@ -281,6 +281,12 @@ pub fn again(record: &Record, seen: &Seen) -> Vec<Step> {
             MacStep::Admin(vf, mac) => Step::SetVf { vf, attr: VfAttr::Mac(mac) },
             MacStep::Own(mac) => set(LinkSet { mac: Some(mac), ..LinkSet::default() }),
         }));
+    }
+    let config = &record.wanted.config;
+    let has_all = config.addresses.iter().all(|address| seen.addresses.contains(address));
+    if let (Place::Netns(at), true) = (at, link.up == Some(false) || !has_all) {
+        let (device, config) = (seen.device.clone(), config.clone());
+        steps.push(Step::Configure { device, at: at.clone(), config });
     }
     steps
 }

@@ -242,7 +242,18 @@ pub fn refusals_change_nothing() {
     ok("ip -n blue link add taken type dummy; ip addr add 192.0.2.1/24 dev eth2; ip link set eth5 name eth5
         echo 0000:01:10.6 > /sys/bus/pci/drivers/igbvf/unbind");
     let before = state();
-    let tried: [(&[&str], i32, &str); 11] = [
+    let tried: [(&[&str], i32, &str); 14] = [
+        (&["eth0#1", "--netns", "blue", "--name", "all"], 2, "is not an interface name"),
+        (
+            &["eth0#1", "--netns", "blue", "--mtu", "1000", "--address", "fd00::1/64"],
+            2,
+            "at least 1280",
+        ),
+        (
+            &["eth0#1", "--netns", "blue", "--address", "10.0.0.1/24", "--gateway", "fd00::1"],
+            2,
+            "of its own kind",
+        ),
         (
             &["eth0#1", "--netns", "blue", "--name", "taken"],
             4,
@@ -547,4 +558,57 @@ pub fn addresses_can_be_used_at_once() {
     let ping = "ip netns exec blue ping -c1 -W1 fd00::1 > /dev/null";
     eventually("the probe is over, and found no duplicate", || sh(ping).code == 0);
     sriovctl(&["detach", "eth0#1"]).exits(0);
+}
+
+pub fn every_drift_is_told_and_set_again() {
+    seven_vfs();
+    let before = state();
+    let args = [
+        "--mac",
+        "02:00:00:00:00:77",
+        "--vlan",
+        "100",
+        "--mtu",
+        "1400",
+        "--address",
+        "10.0.0.1/24",
+    ];
+    attach("eth0#1", &[&args[..], &["--gateway", "10.0.0.254"]].concat()).exits(0);
+    ok("ip -n blue link set net1 down; ip -n blue link set net1 name other; ip -n blue link set other mtu 1300
+        ip link set eth0 vf 1 mac 02:00:00:00:00:66; ip link set eth0 vf 1 vlan 7; ip -n blue addr flush dev other");
+    let json = sriovctl(&["inspect-state", "--json"]).exits(6).json();
+    let drift = json["attachments"][0]["drift"].as_array().unwrap().clone();
+    let fields: Vec<&str> = drift.iter().map(|drift| drift["field"].as_str().unwrap()).collect();
+    for field in ["name", "link", "MTU", "address", "setting", "administrative MAC"] {
+        assert!(fields.contains(&field), "{field} is not among {fields:?}");
+    }
+    sriovctl(&["inspect-state", "--repair"]).exits(0);
+    sriovctl(&["inspect-state"]).exits(0);
+    assert!(ok("ip -n blue route").contains("default via 10.0.0.254 dev net1"));
+    sriovctl(&["detach", "eth0#1"]).exits(0);
+    assert_restored(&before);
+}
+
+pub fn the_printed_shell_of_detach_works() {
+    seven_vfs();
+    let before = state();
+    attach("eth0#1", &["--vlan", "100", "--mac", "02:00:00:00:00:77"]).exits(0);
+    let shell = sriovctl(&["detach", "eth0#1", "--dry-run"]).exits(0).out;
+    ok(&format!("set -e\n{shell}"));
+    let now = state();
+    assert!(now == before, "{}", differences(&before, &now));
+    sriovctl(&["detach", "eth0#1"]).exits(0);
+    assert_restored(&before);
+}
+
+pub fn a_pf_that_is_away_keeps_the_record_and_is_named() {
+    seven_vfs();
+    let before = state();
+    attach("eth0#1", &["--vlan", "100"]).exits(0);
+    ok("ip link set eth0 netns red");
+    let done = sriovctl(&["detach", "0000:01:10.2"]).exits(6);
+    done.says("its PF has no interface on the host").says("its record is kept");
+    ok("ip -n red link set eth0 netns 1; ip link set eth0 up");
+    sriovctl(&["detach", "0000:01:10.2"]).exits(0);
+    assert_restored(&before);
 }

@@ -70,6 +70,9 @@ pub const SCENARIOS: &[Scenario] = &[
             attach::what_lives_in_a_namespace_is_not_taken_when_its_path_goes,
             attach::a_namespace_made_anew_under_the_same_name_is_another,
             attach::addresses_can_be_used_at_once,
+            attach::every_drift_is_told_and_set_again,
+            attach::the_printed_shell_of_detach_works,
+            attach::a_pf_that_is_away_keeps_the_record_and_is_named,
         ],
     },
     Scenario {
