@@ -242,8 +242,10 @@ impl FromStr for IfName {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let bad = |c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control();
-        let valid =
-            (1..=15).contains(&text.len()) && text != "." && text != ".." && !text.contains(bad);
+        // `all` and `default` are directories of net.ipv4.conf: a netdev of that name cannot be
+        // registered (net/ipv4/devinet.c, inetdev_init).
+        let reserved = [".", "..", "all", "default"].contains(&text);
+        let valid = (1..=15).contains(&text.len()) && !reserved && !text.contains(bad);
         let error =
             || ParseIdError::new(text, "an interface name (1-15 characters, no / : % or space)");
         valid.then(|| Self(text.to_owned())).ok_or_else(error)
@@ -394,6 +396,16 @@ mod tests {
             ["", "02:00:00:00:00", "02:00:00:00:00:00:00", "2:0:0:0:0:0", "02:00:00:00:00:0g"]
         {
             assert!(text.parse::<MacAddr>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_no_netdev_can_have_are_refused() {
+        assert!("eth0.100".parse::<IfName>().is_ok());
+        for text in
+            ["", ".", "..", "all", "default", "a/b", "a:1", "a%d", "a b", "sixteen-letters-"]
+        {
+            assert!(text.parse::<IfName>().is_err(), "{text:?}");
         }
     }
 
