@@ -59,6 +59,9 @@ pub enum Command {
     ListVfs(ListVfs),
     /// Give a PF a number of VFs, and wait until they can be used
     SetNumvfs(SetNumvfs),
+    /// Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back
+    #[command(visible_alias = "bind")]
+    BindDpdk(Box<BindDpdk>),
     /// Give a VF to a network namespace, set up as asked for
     Attach(Box<Attach>),
     /// Get a VF back from wherever it is, as it was before
@@ -338,6 +341,79 @@ pub enum Carrier {
     Disable,
 }
 
+/// `bind-dpdk`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "All operands are looked at before the first change; each is a transaction of its own: when a step \
+fails, the device has its old driver, override and name. How it was is written down; --restore gets it back so.
+
+Examples:
+  sriovctl bind-dpdk 'eth0#0-3'
+  sriovctl bind-dpdk 'eth0#0' --owner alice:dpdk --mode 0660
+  sriovctl bind-dpdk 'eth0#1' --driver uio_pci_generic --vlan 100 --trust on
+  sriovctl bind-dpdk --restore 'eth0#0-3'
+  sriovctl bind-dpdk --status"
+)]
+pub struct BindDpdk {
+    /// VFs, or all VFs of these PFs; other network cards by address or interface
+    #[arg(value_name = "VF")]
+    pub vfs: Vec<Selector>,
+    /// The driver (default: vfio-pci); with --restore the kernel driver, where none is recorded
+    #[arg(short = 'b', long, value_name = "NAME", value_parser = driver_name)]
+    pub driver: Option<String>,
+    /// Give them back to the driver they had, with their names and settings
+    #[arg(short = 'r', long, conflicts_with_all = ["mac", "vlan", "trust", "spoofchk", "link_state", "owner", "mode", "allow_noiommu", "force"])]
+    pub restore: bool,
+    /// Show which driver, IOMMU group and device node each VF has, who uses it, and the hugepages
+    #[arg(short = 's', long, conflicts_with_all = ["restore", "driver", "mac", "vlan", "trust", "spoofchk", "link_state", "owner", "mode", "allow_noiommu", "force", "dry_run", "no_reset", "pf_only"])]
+    pub status: bool,
+    /// Bind the PF itself, not its VFs
+    #[arg(long)]
+    pub pf_only: bool,
+    /// MAC that the DPDK program shall see (default: the one that the interface has)
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<MacAddr>,
+    /// VLAN that the NIC inserts and strips, 0-4094 (0: none)
+    #[arg(long, value_name = "ID")]
+    pub vlan: Option<VlanId>,
+    /// Whether the VF may change its MAC, become promiscuous and the like
+    #[arg(long, value_name = "ON|OFF")]
+    pub trust: Option<OnOff>,
+    /// Whether frames with a foreign source MAC are dropped
+    #[arg(long, value_name = "ON|OFF")]
+    pub spoofchk: Option<OnOff>,
+    /// What the VF sees as carrier
+    #[arg(long, value_name = "STATE")]
+    pub link_state: Option<Carrier>,
+    /// Who may open the device nodes: names or numbers (:GROUP alone is possible)
+    #[arg(short = 'o', long, value_name = "USER[:GROUP]")]
+    pub owner: Option<String>,
+    /// Permissions of the device nodes, octal (default: 0600, with a group 0660)
+    #[arg(long, value_name = "MODE", value_parser = octal_mode)]
+    pub mode: Option<u32>,
+    /// Bind to vfio-pci without an IOMMU too: nothing protects the memory then
+    #[arg(long)]
+    pub allow_noiommu: bool,
+    /// Do not reset the device when it changes hands
+    #[arg(long)]
+    pub no_reset: bool,
+    /// Bind what the host uses, what DPDK drives as it is (mlx5), what shares its IOMMU group
+    #[arg(long)]
+    pub force: bool,
+    /// Only print what would be done, as shell commands
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn octal_mode(text: &str) -> Result<u32, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let mode = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "want an octal mode, such as 0660".to_owned())
+}
+
 fn driver_name(text: &str) -> Result<String, String> {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if !text.is_empty() && text.bytes().all(valid) {
@@ -417,6 +493,7 @@ impl Command {
             Self::ListPfs(args) => is_json(&args.list),
             Self::ListVfs(args) => is_json(&args.list),
             Self::SetNumvfs(args) => args.json,
+            Self::BindDpdk(args) => args.json,
             Self::Attach(args) => args.json,
             Self::Detach(args) => args.json,
             Self::InspectState(args) => is_json(&args.list),

@@ -73,6 +73,20 @@ impl Console {
         }
     }
 
+    /// Lets somebody choose some; none is an error.
+    pub fn select_some(question: &str, items: &[String]) -> Result<Vec<usize>> {
+        let asked = dialoguer::MultiSelect::new()
+            .with_prompt(format!("{question} (space marks, enter ends)"))
+            .items(items)
+            .interact_on_opt(&dialoguer::console::Term::stderr());
+        let nothing = |why: &str| Error::new(Kind::Usage, format!("nothing was chosen{why}"));
+        match asked {
+            Ok(Some(chosen)) if !chosen.is_empty() => Ok(chosen),
+            Ok(_) => Err(nothing("")),
+            Err(dialoguer::Error::IO(error)) => Err(nothing(&format!(" ({error})"))),
+        }
+    }
+
     /// Bold on standard error, where it takes colours.
     pub fn strong(self, text: &str) -> String {
         if self.err_color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }

@@ -9,7 +9,7 @@ use super::{StepView, netns_choice, say, step_views, write_json, writing};
 use crate::cli::Detach;
 use crate::engine::detach::{self as engine, Detached};
 use crate::engine::state::{self, Verdict};
-use crate::engine::store::{Store, Stored};
+use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, NetnsChoice};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -127,7 +127,7 @@ fn devices<K: Kernel + Store>(args: &Detach, kernel: &K) -> Result<Vec<DeviceId>
         return Ok(entries.filter(|e| lost(&e.verdict)).map(|e| e.device).collect());
     }
     if netns_choice(&args.from).is_some() {
-        let all = kernel.all_stored()?;
+        let all = kernel.all_stored(Shelf::Attachments)?;
         let records = all.iter().filter_map(Stored::record);
         let meant = records.filter(|record| is_meant(args, kernel, record));
         return Ok(meant.map(|record| record.device.clone()).collect());
@@ -145,14 +145,16 @@ fn named<K: Kernel + Store>(args: &Detach, kernel: &K) -> Result<Vec<DeviceId>> 
     for selector in &args.vfs {
         // A device that is gone, or a PF that was moved itself, is still known by its record.
         let by_record = selector.to_string().parse::<DeviceId>().ok();
-        if let Some(device) =
-            by_record.filter(|device| matches!(kernel.stored(device), Ok(Some(_))))
+        if let Some(device) = by_record
+            .filter(|device| matches!(kernel.stored(Shelf::Attachments, device), Ok(Some(_))))
         {
             found.push(device);
             continue;
         }
         let pf = selector.pf(&inventory).ok().map(|pf| pf.facts.device.clone());
-        if let Some(pf) = pf.filter(|pf| matches!(kernel.stored(pf), Ok(Some(_)))) {
+        if let Some(pf) =
+            pf.filter(|pf| matches!(kernel.stored(Shelf::Attachments, pf), Ok(Some(_))))
+        {
             found.push(pf);
             continue;
         }

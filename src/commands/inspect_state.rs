@@ -12,7 +12,7 @@ use super::{say, write_json, writing};
 use crate::cli::{Form, InspectState};
 use crate::engine::Kernel;
 use crate::engine::state::{self, Entry, Verdict};
-use crate::engine::store::Store;
+use crate::engine::store::{Shelf, Store};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -147,7 +147,7 @@ fn selected<K: Kernel + Store>(args: &InspectState, kernel: &K) -> Result<Only> 
     }
     let inventory = kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
     let (mut devices, mut containers) = (Vec::new(), Vec::new());
-    let records = kernel.all_stored()?;
+    let records = kernel.all_stored(Shelf::Attachments)?;
     for selector in &args.only {
         let text = selector.to_string();
         let is_container = records

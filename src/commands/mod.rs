@@ -3,6 +3,8 @@
 //! Standard output is data, everything else goes to standard error.
 
 mod attach;
+mod bind_dpdk;
+mod bind_status;
 mod console;
 mod detach;
 mod inspect_state;
@@ -91,6 +93,7 @@ fn dispatch<K: Kernel + Store>(
         Command::ListPfs(args) => list_pfs::run(args, kernel, console, out).map(|()| None),
         Command::ListVfs(args) => list_vfs::run(args, kernel, console, out).map(|()| None),
         Command::SetNumvfs(args) => set_numvfs::run(args, kernel, console, out),
+        Command::BindDpdk(args) => bind_dpdk::run(args, kernel, console, out),
         Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
         Command::Detach(args) => detach::run(args, kernel, console, out),
         Command::InspectState(args) => inspect_state::run(args, kernel, console, out),

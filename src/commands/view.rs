@@ -250,7 +250,7 @@ impl VfRow {
 }
 
 impl UserView {
-    fn new(user: &User) -> Self {
+    pub fn new(user: &User) -> Self {
         let pid = match user {
             User::Process(holder) => Some(holder.pid),
             User::Netns(netns) => netns.pid,

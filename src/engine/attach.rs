@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::restore::restore;
 use super::state::Drift;
-use super::store::{Store, Stored};
+use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -180,7 +180,7 @@ impl<K: Kernel + Store> Job<'_, K> {
                 seen,
             });
         }
-        self.kernel.begin(&plan.record).map_err(refused)?;
+        self.kernel.begin(Shelf::Attachments, &plan.record).map_err(refused)?;
         match self.run(&plan, &seen) {
             Ok(now) => Ok(Attached {
                 name: seen.name,
@@ -190,7 +190,8 @@ impl<K: Kernel + Store> Job<'_, K> {
                 seen: now,
             }),
             Err(error) => {
-                Err(Failed::Broken(undo(self.kernel, &plan.record, error, self.progress)))
+                let (kernel, shelf) = (self.kernel, Shelf::Attachments);
+                Err(Failed::Broken(undo(kernel, shelf, &plan.record, error, self.progress)))
             }
         }
     }
@@ -236,7 +237,7 @@ impl<K: Kernel + Store> Job<'_, K> {
             )
             .device(before.name.clone()));
         }
-        self.kernel.commit(&plan.record.device)?;
+        self.kernel.commit(Shelf::Attachments, &plan.record.device)?;
         self.kernel.announce(
             &plan.record.device,
             &plan.record.netns,
@@ -247,7 +248,7 @@ impl<K: Kernel + Store> Job<'_, K> {
 }
 
 /// VFs of a PF whose number was being changed when somebody died are not what they were.
-fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
+pub(super) fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
     if kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
         let message = format!("a change of the VFs of {pf} was cut off");
         return Err(Error::new(Kind::Busy, message)
@@ -257,43 +258,72 @@ fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
     Ok(())
 }
 
-/// Deals with what an earlier attachment of the device left: a journal whose writer died is undone,
-/// a record of another boot or of a namespace that is gone is cleared. Returns a record that still
-/// holds.
+/// Deals with what was left of earlier changes of the device: a journal whose writer died is undone,
+/// a record of another boot or of a namespace that is gone is cleared. Returns the record of an
+/// attachment that still holds.
 pub(super) fn clear_the_way<K: Kernel + Store>(
     kernel: &K,
     device: &DeviceId,
     dry_run: bool,
     progress: &dyn Progress,
 ) -> Result<Option<Record>> {
-    let (record, finished) = match kernel.stored(device)? {
-        None => return Ok(None),
-        Some(Stored::Corrupt { path, why, .. }) => {
-            if !dry_run {
-                let kept = kernel.set_aside(device)?;
-                progress.note(&format!("{path} is no record ({why}); kept as {kept}"));
+    let mut holds = None;
+    for shelf in Shelf::ALL {
+        let (record, finished) = match kernel.stored(shelf, device)? {
+            None => continue,
+            Some(Stored::Corrupt { path, why, .. }) => {
+                if !dry_run {
+                    let kept = kernel.set_aside(shelf, device)?;
+                    progress.note(&format!("{path} is no record ({why}); kept as {kept}"));
+                }
+                continue;
             }
-            return Ok(None);
+            Some(Stored::Attached(record)) => (record, true),
+            Some(Stored::Unfinished(record)) => (record, false),
+        };
+        let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
+        let is_over = match shelf {
+            Shelf::Attachments => !of_this_boot || !finished || !has_it(kernel, &record)?,
+            Shelf::Bindings => !of_this_boot || !finished,
+        };
+        if !is_over {
+            holds = holds.or((shelf == Shelf::Attachments).then_some(record));
+        } else if !dry_run {
+            clear(kernel, shelf, &record, finished, progress)?;
         }
-        Some(Stored::Attached(record)) => (record, true),
-        Some(Stored::Unfinished(record)) => (record, false),
-    };
-    let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
-    if of_this_boot && finished && has_it(kernel, &record)? {
-        return Ok(Some(record));
     }
-    if dry_run {
-        return Ok(None);
-    }
+    Ok(holds)
+}
+
+/// Clears a record that holds no longer.
+pub(super) fn clear<K: Kernel + Store>(
+    kernel: &K,
+    shelf: Shelf,
+    record: &Record,
+    finished: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let device = &record.device;
     // Of another boot: the VFs it speaks of are gone, and these are as the driver made them.
-    if of_this_boot {
-        let problems = restore(kernel, &record, progress)?;
+    if record.boot_id == kernel.moment()?.boot_id {
+        let problems = restore(kernel, record, progress)?;
         if let Some(first) = problems.first() {
-            return Err(not_cleared(&record, first, &problems));
+            return Err(not_cleared(shelf, record, first, &problems));
         }
     }
-    kernel.forget(device)?;
-    Ok(None)
+    if finished {
+        return kernel.forget(shelf, device);
+    }
+    kernel.abandon(shelf, device)?;
+    // A binding that was being made followed another, which holds again; one that was being ended
+    // has come to its end.
+    if let Some(Stored::Attached(before)) = kernel.stored(shelf, device)? {
+        let seen = kernel.inspect(device, Some(&before.netns))?;
+        if seen.driver != before.wanted.driver {
+            return kernel.forget(shelf, device);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the owner has the device. What counts is where its interface is: the path of a live
@@ -314,25 +344,34 @@ pub(super) fn is_alive<K: Kernel>(kernel: &K, id: &NetnsId) -> Result<bool> {
         || kernel.namespaces()?.iter().any(|netns| netns.inode == id.inode))
 }
 
-fn not_cleared(record: &Record, first: &Error, problems: &[Error]) -> Error {
+fn not_cleared(shelf: Shelf, record: &Record, first: &Error, problems: &[Error]) -> Error {
     Error::new(
         first.kind(),
         format!("{} was left behind by {} and could not be cleaned", record.device, record.owner),
     )
     .device(record.device.to_string())
     .details(problems.iter().map(ToString::to_string))
-    .hint(format!("try again with: sriovctl detach {}", record.device))
+    .hint(format!("try again with: {}", finish(shelf, &record.device)))
+}
+
+/// The command that finishes what was begun with a device.
+fn finish(shelf: Shelf, device: &DeviceId) -> String {
+    match shelf {
+        Shelf::Attachments => format!("sriovctl detach {device}"),
+        Shelf::Bindings => format!("sriovctl inspect-state --repair {device}"),
+    }
 }
 
 /// Undoes what was begun; the cause says how that went.
-fn undo<K: Kernel + Store>(
+pub(super) fn undo<K: Kernel + Store>(
     kernel: &K,
+    shelf: Shelf,
     record: &Record,
     cause: Error,
     progress: &dyn Progress,
 ) -> Error {
     let problems = match restore(kernel, record, progress) {
-        Ok(problems) if problems.is_empty() => match kernel.forget(&record.device) {
+        Ok(problems) if problems.is_empty() => match kernel.abandon(shelf, &record.device) {
             Ok(()) => return cause.detail(format!("{} is as it was before", record.device)),
             Err(error) => vec![error],
         },
@@ -342,7 +381,7 @@ fn undo<K: Kernel + Store>(
     let lines = problems.iter().map(|error| format!("not undone: {error}"));
     cause
         .details(lines.collect::<Vec<_>>())
-        .detail(format!("finish it with: sriovctl detach {}", record.device))
+        .detail(format!("finish it with: {}", finish(shelf, &record.device)))
 }
 
 /// The refusal in an administrator's words.

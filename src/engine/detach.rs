@@ -2,7 +2,7 @@
 
 use super::attach::LOCK_WAIT;
 use super::restore::restore;
-use super::store::{Store, Stored};
+use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
@@ -34,15 +34,15 @@ pub fn detach<K: Kernel + Store>(
     still: &dyn Fn(&Record) -> bool,
     progress: &dyn Progress,
 ) -> Result<Detached> {
-    let pf = match kernel.stored(device)? {
+    let pf = match kernel.stored(Shelf::Attachments, device)? {
         None => return Ok(Detached::NotAttached(device.clone())),
         Some(stored) => stored.record().and_then(|record| record.vf_of.clone()).map(|of| of.pf),
     };
     let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
-    let record = match kernel.stored(device)? {
+    let record = match kernel.stored(Shelf::Attachments, device)? {
         None => return Ok(Detached::NotAttached(device.clone())),
         Some(Stored::Corrupt { device, .. }) => {
-            let kept = kernel.set_aside(&device)?;
+            let kept = kernel.set_aside(Shelf::Attachments, &device)?;
             return Ok(Detached::SetAside { device, kept });
         }
         Some(Stored::Attached(record) | Stored::Unfinished(record)) => record,
@@ -57,7 +57,7 @@ pub fn detach<K: Kernel + Store>(
             return Err(incomplete(&record, &problems));
         }
     }
-    kernel.forget(device)?;
+    kernel.forget(Shelf::Attachments, device)?;
     Ok(Detached::Done(Box::new(record)))
 }
 
@@ -66,7 +66,7 @@ pub fn propose<K: Kernel + Store>(
     kernel: &K,
     device: &DeviceId,
 ) -> Result<Option<(Record, String, Vec<Step>)>> {
-    let stored = kernel.stored(device)?;
+    let stored = kernel.stored(Shelf::Attachments, device)?;
     let Some(record) = stored.as_ref().and_then(Stored::record) else { return Ok(None) };
     let seen = kernel.inspect(device, Some(&record.netns))?;
     let of_this_boot = record.boot_id == kernel.moment()?.boot_id;

@@ -1,6 +1,7 @@
 //! DO: verbs, each a decision of the model carried out on a [`Kernel`].
 
 pub mod attach;
+pub mod bind;
 pub mod detach;
 pub mod numvfs;
 mod restore;
@@ -10,6 +11,7 @@ pub mod store;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::model::binding::{DriverState, Ground, HugePages, Platform};
 use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
@@ -65,11 +67,41 @@ pub trait Kernel {
     /// where it does not say.
     fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>>;
 
+    /// What surrounds a device: its IOMMU group, nodes and drivers.
+    fn ground(&self, device: &DeviceId) -> Result<Ground>;
+
+    /// What the machine and its kernel allow.
+    fn platform(&self) -> Result<Platform>;
+
+    /// Whether a driver is there, or could be loaded.
+    fn driver_state(&self, driver: &str) -> Result<DriverState>;
+
+    /// The device behind an interface of the host.
+    fn device_of(&self, netdev: &str) -> Option<DeviceId>;
+
+    /// The number of a user, or of a group.
+    fn account(&self, name: &str, kind: Account) -> Result<u32>;
+
+    /// Hugepages by size and NUMA node.
+    fn hugepages(&self) -> Result<Vec<HugePages>>;
+
+    /// The namespace that this program runs in.
+    fn host_netns(&self) -> Result<NetnsId>;
+
     /// Lets time pass, until something may have changed.
     fn pause(&self, time: Duration);
 
     /// A clock that only goes forward.
     fn now(&self) -> Duration;
+}
+
+/// What an account is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// A user.
+    User,
+    /// A group.
+    Group,
 }
 
 /// How a namespace is named.

@@ -118,7 +118,9 @@ fn set_locked<K: Kernel + Store>(
         return Ok(Report::unchanged(pf));
     }
     let job = Job { kernel, device, name: pf.name(), options, progress };
-    job.run_safely(&pf, &plan, request)
+    let report = job.run_safely(&pf, &plan, request)?;
+    super::bind::forget_ended(kernel, &pf.facts.device)?;
+    Ok(report)
 }
 
 fn by_device(device: &DeviceId) -> Result<Selector> {

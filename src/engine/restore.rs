@@ -50,6 +50,11 @@ pub fn restore<K: Kernel>(
         for step in &steps {
             progress.stage(&phrase(step, &seen), 0);
             if let Err(error) = kernel.apply(step, STEP_WITHIN) {
+                if error.kind() == Kind::TimedOut {
+                    // It still waits in the kernel and holds the device: any other would wait too.
+                    problems.push(error);
+                    return Ok(problems);
+                }
                 if matters(step, record) || error.kind() != Kind::Unsupported {
                     problems.push(error);
                 } else {

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::attach::{LOCK_WAIT, STEP_WITHIN, is_alive};
+use super::bind;
 use super::detach::{Detached, detach};
 use super::numvfs;
 use super::restore::restore;
-use super::store::{Store, Stored};
+use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -28,6 +29,8 @@ pub struct Entry {
     pub device: DeviceId,
     /// What it is called on the host.
     pub name: String,
+    /// Which kind of record it is about.
+    pub shelf: Shelf,
     /// What was written down.
     pub record: Option<Record>,
     /// Whether it is so.
@@ -102,11 +105,13 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
         found.next().map_or_else(|| device.to_string(), |(pf, vf)| pf.vf_name(vf.index()))
     };
     let mut entries = Vec::new();
-    for stored in kernel.all_stored()? {
-        let device = stored.device().clone();
-        let verdict = judge(kernel, &stored)?;
-        let record = stored.record().cloned();
-        entries.push(Entry { name: name_of(&device), device, record, verdict });
+    for shelf in Shelf::ALL {
+        for stored in kernel.all_stored(shelf)? {
+            let device = stored.device().clone();
+            let verdict = judge(kernel, shelf, &stored)?;
+            let record = stored.record().cloned();
+            entries.push(Entry { name: name_of(&device), device, shelf, record, verdict });
+        }
     }
     for resize in kernel.resizes()? {
         let pf = inventory.pfs.iter().find(|pf| pf.facts.device == resize.pf);
@@ -114,6 +119,7 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
         entries.push(Entry {
             name: pf.map_or_else(|| resize.pf.to_string(), Pf::name),
             device: resize.pf,
+            shelf: Shelf::Attachments,
             record: None,
             verdict: Verdict::Unfinished(why),
         });
@@ -121,23 +127,26 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     for pf in &inventory.pfs {
         for vf in &pf.vfs {
             let Some(device) = &vf.facts.device else { continue };
-            let known = entries.iter().any(|entry| entry.device == *device);
+            let known = entries
+                .iter()
+                .any(|entry| entry.device == *device && entry.shelf == Shelf::Attachments);
             if let (Some(netns), false) = (vf.netns(), known) {
                 let inside = vf.netdev().map(|link| link.name.clone()).unwrap_or_default();
                 entries.push(Entry {
                     device: device.clone(),
                     name: pf.vf_name(vf.index()),
+                    shelf: Shelf::Attachments,
                     record: None,
                     verdict: Verdict::Foreign(format!("it is {inside} in {}", netns.label())),
                 });
             }
         }
     }
-    entries.sort_by(|a, b| a.device.cmp(&b.device));
+    entries.sort_by(|a, b| (&a.device, a.shelf).cmp(&(&b.device, b.shelf)));
     Ok(entries)
 }
 
-fn judge<K: Kernel + Store>(kernel: &K, stored: &Stored) -> Result<Verdict> {
+fn judge<K: Kernel + Store>(kernel: &K, shelf: Shelf, stored: &Stored) -> Result<Verdict> {
     let record = match stored {
         Stored::Corrupt { why, .. } => return Ok(Verdict::Corrupt(why.clone())),
         Stored::Attached(record) | Stored::Unfinished(record) => record,
@@ -147,6 +156,9 @@ fn judge<K: Kernel + Store>(kernel: &K, stored: &Stored) -> Result<Verdict> {
     }
     if matches!(stored, Stored::Unfinished(_)) {
         return Ok(Verdict::Unfinished("whoever began it died".to_owned()));
+    }
+    if shelf == Shelf::Bindings {
+        return bind::state::judge(kernel, record);
     }
     let seen = kernel.inspect(&record.device, Some(&record.netns))?;
     // An interface that is in a namespace is somebody's, whatever became of the path.
@@ -190,18 +202,26 @@ pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
             }
         }
     }
-    if let Some(settings) = &seen.settings {
-        for attr in &record.wanted.settings {
-            if attr.is_set_in(settings) == Some(false) {
-                differ("setting", attr.to_string(), actual(*attr, settings));
-            }
-        }
-        let admin = record.wanted.mac.zip(settings.mac);
-        if let Some((wanted, actual)) = admin {
-            differ("administrative MAC", wanted.to_string(), actual.to_string());
-        }
-    }
+    found.extend(of_settings(record, seen));
     found
+}
+
+/// How the settings in the PF differ from what they were made to be.
+pub(super) fn of_settings(record: &Record, seen: &Seen) -> Vec<Drift> {
+    let Some(settings) = &seen.settings else { return Vec::new() };
+    let wrong = |attr: &&VfAttr| attr.is_set_in(settings) == Some(false);
+    let differing = record.wanted.settings.iter().filter(wrong).map(|attr| Drift {
+        field: "setting",
+        wanted: attr.to_string(),
+        actual: actual(*attr, settings),
+    });
+    let admin = record.wanted.mac.zip(settings.mac).filter(|(wanted, actual)| wanted != actual);
+    let admin = admin.map(|(wanted, actual)| Drift {
+        field: "administrative MAC",
+        wanted: wanted.to_string(),
+        actual: actual.to_string(),
+    });
+    differing.chain(admin).collect()
 }
 
 fn of_link(record: &Record, link: &Link, differ: &mut dyn FnMut(&'static str, String, String)) {
@@ -242,6 +262,7 @@ pub fn repair<K: Kernel + Store>(
 ) -> Result<String> {
     match (&entry.verdict, &entry.record) {
         (Verdict::Ok, _) => Ok("nothing to do".to_owned()),
+        _ if entry.shelf == Shelf::Bindings => bind::state::repair(kernel, &entry.device, progress),
         (Verdict::Foreign(_), _) => bring_foreign_home(kernel, entry, progress),
         (Verdict::Unfinished(_), None) => {
             numvfs::recover(kernel, &entry.device, progress)?;
@@ -314,12 +335,12 @@ fn bring_foreign_home<K: Kernel + Store>(
     let moment = kernel.moment()?;
     let record = foreign_record(&seen, at, link, moment);
     // Written down like any other change: should this die, the next one finishes it.
-    kernel.begin(&record)?;
+    kernel.begin(Shelf::Attachments, &record)?;
     let problems = restore(kernel, &record, progress)?;
     if let Some(first) = problems.first() {
         return Err(first.clone());
     }
-    kernel.forget(&entry.device)?;
+    kernel.forget(Shelf::Attachments, &entry.device)?;
     Ok(format!("brought home as {}", record.original.name.unwrap_or_default()))
 }
 
@@ -344,6 +365,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
             driver: seen.driver.clone(),
             driver_override: seen.driver_override.clone(),
         },
+        first: None,
         wanted: Wanted::default(),
     }
 }

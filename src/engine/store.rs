@@ -41,25 +41,42 @@ impl Stored {
     }
 }
 
+/// Which records: one device may have one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shelf {
+    /// Who has a device in a namespace.
+    Attachments,
+    /// Which devices were given another driver.
+    Bindings,
+}
+
+impl Shelf {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Attachments, Self::Bindings];
+}
+
 /// Records by device, each either whole or not there, whatever happens.
 pub trait Store {
     /// The record of one device.
-    fn stored(&self, device: &DeviceId) -> Result<Option<Stored>>;
+    fn stored(&self, shelf: Shelf, device: &DeviceId) -> Result<Option<Stored>>;
 
-    /// All records.
-    fn all_stored(&self) -> Result<Vec<Stored>>;
+    /// All records of a shelf.
+    fn all_stored(&self, shelf: Shelf) -> Result<Vec<Stored>>;
 
-    /// Keeps a record as a journal: safe on disk when this returns.
-    fn begin(&self, record: &Record) -> Result<()>;
+    /// Keeps a record as a journal, beside a record that there is: safe on disk when this returns.
+    fn begin(&self, shelf: Shelf, record: &Record) -> Result<()>;
 
-    /// Makes a journal the record of an attachment.
-    fn commit(&self, device: &DeviceId) -> Result<()>;
+    /// Makes a journal the record, in place of one that there was.
+    fn commit(&self, shelf: Shelf, device: &DeviceId) -> Result<()>;
 
-    /// Forgets the device.
-    fn forget(&self, device: &DeviceId) -> Result<()>;
+    /// Forgets the journal only.
+    fn abandon(&self, shelf: Shelf, device: &DeviceId) -> Result<()>;
+
+    /// Forgets the device: journal and record.
+    fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()>;
 
     /// Puts what is no record out of the way, keeping it.
-    fn set_aside(&self, device: &DeviceId) -> Result<String>;
+    fn set_aside(&self, shelf: Shelf, device: &DeviceId) -> Result<String>;
 
     /// Keeps what a change of a PF's number of VFs would destroy: safe on disk when this returns.
     fn begin_resize(&self, resize: &Resize) -> Result<()>;

@@ -27,9 +27,14 @@ impl Host {
             Step::SetNumVfs { pf, count } => self.set_numvfs(step, pf, *count, timeout),
             Step::SetAutoprobe { pf, on } => self.set_autoprobe(step, pf, *on),
             Step::LoadDriver { driver } => self.load_driver(driver),
-            Step::SetOverride { vf, driver } => self.set_override(step, vf, driver.as_deref()),
-            Step::Unbind { vf } => self.unbind(step, vf, timeout),
-            Step::Bind { vf, driver } => self.bind(step, vf, driver, timeout),
+            Step::AllowNoIommu { on } => self.allow_noiommu(step, *on),
+            Step::SetOverride { of, driver } => {
+                self.set_override(step, of, driver.as_deref(), timeout)
+            }
+            Step::Unbind { of } => self.unbind(step, of, timeout),
+            Step::Reset { device } => self.reset(step, device, timeout),
+            Step::Bind { of, driver } => self.bind(step, of, driver, timeout),
+            Step::SetNode { device, access } => self.set_node(step, device, *access),
             Step::SetVf { vf, attr } => self.set_vf(step, vf, *attr, timeout),
             Step::SetLink { vf, attr } => self.set_vf_link(step, vf, attr, timeout),
             Step::Link { device, at, set } => self.set_link(step, device, at, set, timeout),
@@ -57,12 +62,8 @@ impl Host {
         self.root.join("sys").join(device.sysfs_dir())
     }
 
-    fn vf_dir(&self, vf: &VfRef) -> PathBuf {
+    pub(super) fn vf_dir(&self, vf: &VfRef) -> PathBuf {
         self.device_dir(&vf.pf).join(format!("virtfn{}", vf.index))
-    }
-
-    fn vf_address(&self, step: &Step, vf: &VfRef) -> Result<String> {
-        sysfs::link_name(&self.vf_dir(vf)).ok_or_else(|| self.refused(step, libc_errno::ENODEV))
     }
 
     /// What the kernel counts; `None` where there is no such file.
@@ -129,18 +130,17 @@ impl Host {
     }
 
     /// A write that the kernel may hold for ever, with what it logs about it when it fails.
-    fn write_slowly(&self, step: &Step, path: &Path, value: &str, timeout: Duration) -> Result<()> {
+    pub(super) fn write_slowly(
+        &self,
+        step: &Step,
+        path: &Path,
+        value: &str,
+        timeout: Duration,
+    ) -> Result<()> {
         let log = KernelLog::listen();
-        let device = step.vf().map_or_else(
-            || {
-                path.parent()
-                    .and_then(Path::file_name)
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned()
-            },
-            |vf| vf.pf.name().to_owned(),
-        );
+        // Of a VF the log speaks under its PF's address as well as its own.
+        let device = step.pf().or(step.device()).map(|device| device.name().to_owned());
+        let device = device.unwrap_or_default();
         write::within(path, value, timeout).map_err(|failed| {
             let heard = log.lines_about(&device).into_iter().map(|line| format!("kernel: {line}"));
             match failed {
@@ -161,82 +161,6 @@ impl Host {
         sysfs::write(&path, if on { "1" } else { "0" })
             .map_err(|errno| self.refused(step, errno))
             .map(|()| Outcome::Changed)
-    }
-
-    fn load_driver(&self, driver: &str) -> Result<Outcome> {
-        let drivers = self.root.join("sys/bus/pci/drivers");
-        if drivers.join(driver).exists() {
-            return Ok(Outcome::AlreadySo);
-        }
-        // The commonest slip: modules treat - and _ alike, drivers do not.
-        let slip = || {
-            let like = |name: &String| name.replace('-', "_") == driver.replace('-', "_");
-            sysfs::names(&drivers).into_iter().find(like)
-        };
-        let unknown = |why: String| {
-            let error = Error::new(Kind::NotFound, format!("there is no driver {driver}: {why}"));
-            match slip() {
-                Some(right) => error.hint(format!("the driver is spelled {right}")),
-                None => error.hint("see what the kernel has: modprobe -c | grep NAME"),
-            }
-        };
-        if slip().is_some() {
-            return Err(unknown("drivers are told by - and _, unlike modules".to_owned()));
-        }
-        let output = std::process::Command::new("modprobe")
-            .args(["--", driver])
-            .output()
-            .map_err(|error| Error::io("running modprobe", &error))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(unknown(
-                said.trim()
-                    .trim_start_matches("modprobe: ")
-                    .trim_start_matches("FATAL: ")
-                    .to_owned(),
-            ));
-        }
-        if drivers.join(driver).exists() {
-            Ok(Outcome::Changed)
-        } else {
-            Err(unknown(format!("the module was loaded, but brings no PCI driver {driver}")))
-        }
-    }
-
-    fn set_override(&self, step: &Step, vf: &VfRef, driver: Option<&str>) -> Result<Outcome> {
-        let path = self.vf_dir(vf).join("driver_override");
-        let present = sysfs::text(&path).filter(|text| text != "(null)");
-        if present.as_deref() == driver {
-            return Ok(Outcome::AlreadySo);
-        }
-        // An empty line clears it (drivers/base/driver.c, `driver_set_override`).
-        sysfs::write(&path, &format!("{}\n", driver.unwrap_or_default()))
-            .map_err(|errno| self.refused(step, errno))
-            .map(|()| Outcome::Changed)
-    }
-
-    fn unbind(&self, step: &Step, vf: &VfRef, timeout: Duration) -> Result<Outcome> {
-        let driver = self.vf_dir(vf).join("driver");
-        if !driver.exists() {
-            return Ok(Outcome::AlreadySo);
-        }
-        let address = self.vf_address(step, vf)?;
-        self.write_slowly(step, &driver.join("unbind"), &address, timeout)
-            .map(|()| Outcome::Changed)
-    }
-
-    fn bind(&self, step: &Step, vf: &VfRef, driver: &str, timeout: Duration) -> Result<Outcome> {
-        let link = self.vf_dir(vf).join("driver");
-        if sysfs::link_name(&link).as_deref() == Some(driver) {
-            return Ok(Outcome::AlreadySo);
-        }
-        let address = self.vf_address(step, vf)?;
-        let path = self.root.join("sys/bus/pci/drivers").join(driver).join("bind");
-        self.write_slowly(step, &path, &address, timeout)?;
-        match sysfs::link_name(&link).as_deref() {
-            Some(bound) if bound == driver => Ok(Outcome::Changed),
-            _ => Err(self.refused(step, libc_errno::ENODEV)),
-        }
     }
 
     fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
@@ -289,12 +213,25 @@ impl Host {
     }
 
     pub(super) fn refused(&self, step: &Step, errno: i32) -> Error {
-        let driver = step.pf().and_then(|pf| sysfs::link_name(&self.device_dir(pf).join("driver")));
+        let device = step.pf().or(step.device());
+        let driver = device.and_then(|of| sysfs::link_name(&self.device_dir(of).join("driver")));
         explain::step(step, errno, &self.name_of_step(step), driver.as_deref())
     }
 
     fn name_of_step(&self, step: &Step) -> String {
-        step.pf().map_or_else(String::new, |pf| self.name_of(pf))
+        match (step.pf(), step.device()) {
+            (Some(pf), _) => self.name_of(pf),
+            (None, Some(device)) => self.called(device),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// `PF#index` of a VF, else its interface or address.
+    fn called(&self, device: &DeviceId) -> String {
+        match super::inspect::vf_of(&self.device_dir(device), device) {
+            Some(of) => format!("{}#{}", self.name_of(&of.pf), of.index),
+            None => self.name_of(device),
+        }
     }
 
     fn name_of(&self, pf: &DeviceId) -> String {

@@ -77,7 +77,7 @@ impl Host {
 }
 
 /// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`).
-fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
+pub(super) fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
     let pf: PciAddress = sysfs::link_name(&dir.join("physfn"))?.parse().ok()?;
     let physfn = dir.join("physfn");
     let is_it =

@@ -1,14 +1,18 @@
 //! TOUCH: the only room that meets the operating system, and never decides.
 
+mod accounts;
 mod announce;
 mod apply;
+mod drivers;
 mod ethtool;
+mod ground;
 mod holders;
 mod inspect;
 mod kmsg;
 mod links;
 mod lock;
 mod managed;
+mod modules;
 mod moves;
 pub mod netlink;
 mod netns;
@@ -25,9 +29,10 @@ use std::time::{Duration, Instant};
 
 use self::netlink::Netlink;
 use self::netlink::devlink::Devlink;
-use crate::engine::{Kernel, NetnsChoice};
+use crate::engine::{Account, Kernel, NetnsChoice};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
+use crate::model::binding::{DriverState, Ground, HugePages, Platform};
 use crate::model::facts::{Facts, PfFacts, Scope};
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
@@ -261,6 +266,36 @@ impl Kernel for Host {
 
     fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>> {
         self.count_by_kernel(pf)
+    }
+
+    fn ground(&self, device: &DeviceId) -> Result<Ground> {
+        Ok(self.ground_of(device))
+    }
+
+    fn platform(&self) -> Result<Platform> {
+        Ok(self.platform_facts())
+    }
+
+    fn driver_state(&self, driver: &str) -> Result<DriverState> {
+        Ok(self.state_of_driver(driver))
+    }
+
+    fn device_of(&self, netdev: &str) -> Option<DeviceId> {
+        let link = self.root.join("sys/class/net").join(netdev).join("device");
+        DeviceId::new("pci", &sysfs::link_name(&link)?).filter(|device| device.pci().is_some())
+    }
+
+    fn account(&self, name: &str, kind: Account) -> Result<u32> {
+        accounts::number(&self.root, name, kind)
+    }
+
+    fn hugepages(&self) -> Result<Vec<HugePages>> {
+        Ok(self.huge_pages())
+    }
+
+    fn host_netns(&self) -> Result<NetnsId> {
+        let (device, inode) = netns::own()?;
+        Ok(NetnsId { path: "/proc/self/ns/net".to_owned(), device, inode })
     }
 
     fn pause(&self, time: Duration) {

@@ -1,5 +1,5 @@
 //! Records on disk, below `/var/lib/cni/sriov/sriovctl`: `journal/` while an attachment is made,
-//! `attached/` from then on, a file a device.
+//! `attached/` from then on; `binding/` and `bound/` likewise of drivers; a file a device.
 //!
 //! A file is written beside its place, synced and renamed, and its directory synced: it is there
 //! whole or not at all.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Host, sysfs};
-use crate::engine::store::{Store, Stored};
+use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::plan::attach::Moment;
@@ -29,10 +29,19 @@ impl Host {
         self.state_dir(kind).join(file_name(device))
     }
 
+    fn remove_record(&self, kind: &str, device: &DeviceId) -> Result<()> {
+        let path = self.record_path(kind, device);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.state_dir(kind)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("removing the record", &path, &error)),
+        }
+    }
+
     /// Whom each recorded device belongs to, for lists; what cannot be read is left to
     /// `inspect-state`, which says so.
     pub(super) fn owners(&self) -> Vec<(DeviceId, String)> {
-        let all = self.all_stored().unwrap_or_default();
+        let all = self.all_stored(Shelf::Attachments).unwrap_or_default();
         let owner = |stored: &Stored| {
             let record = stored.record()?;
             Some((record.device.clone(), record.owner.to_string()))
@@ -42,61 +51,65 @@ impl Host {
 }
 
 impl Store for Host {
-    fn stored(&self, device: &DeviceId) -> Result<Option<Stored>> {
-        let journal = read(&self.record_path("journal", device), device)?;
+    fn stored(&self, shelf: Shelf, device: &DeviceId) -> Result<Option<Stored>> {
+        let [journal, record] = dirs(shelf);
+        let journal = read(&self.record_path(journal, device), device)?;
         if let Some(found) = journal {
             return Ok(Some(found.map_or_else(|corrupt| corrupt, Stored::Unfinished)));
         }
-        let attached = read(&self.record_path("attached", device), device)?;
+        let attached = read(&self.record_path(record, device), device)?;
         Ok(attached.map(|found| found.map_or_else(|corrupt| corrupt, Stored::Attached)))
     }
 
-    fn all_stored(&self) -> Result<Vec<Stored>> {
-        let mut names = sysfs::names_or_error(&self.state_dir("journal"))?;
-        names.extend(sysfs::names_or_error(&self.state_dir("attached"))?);
+    fn all_stored(&self, shelf: Shelf) -> Result<Vec<Stored>> {
+        let mut names = Vec::new();
+        for dir in dirs(shelf) {
+            names.extend(sysfs::names_or_error(&self.state_dir(dir))?);
+        }
         names.sort_unstable();
         names.dedup();
         let devices = names.iter().filter_map(|name| device_of(name));
         let mut found = Vec::new();
         for device in devices {
-            found.extend(self.stored(&device)?);
+            found.extend(self.stored(shelf, &device)?);
         }
         Ok(found)
     }
 
-    fn begin(&self, record: &Record) -> Result<()> {
+    fn begin(&self, shelf: Shelf, record: &Record) -> Result<()> {
         self.must_be_live()?;
-        let dir = self.state_dir("journal");
+        let [journal, complete] = dirs(shelf);
+        let dir = self.state_dir(journal);
         make_dir(&dir)?;
-        make_dir(&self.state_dir("attached"))?;
+        make_dir(&self.state_dir(complete))?;
         let text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::new(Kind::Failed, format!("writing a record: {error}")))?;
         write_whole(&dir, &file_name(&record.device), &text)
     }
 
-    fn commit(&self, device: &DeviceId) -> Result<()> {
-        let (from, to) =
-            (self.record_path("journal", device), self.record_path("attached", device));
+    fn commit(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
+        let [journal, complete] = dirs(shelf);
+        let (from, to) = (self.record_path(journal, device), self.record_path(complete, device));
         fs::rename(&from, &to).map_err(|error| failed("completing the record", &to, &error))?;
-        sync_dir(&self.state_dir("attached"))?;
-        sync_dir(&self.state_dir("journal"))
+        sync_dir(&self.state_dir(complete))?;
+        sync_dir(&self.state_dir(journal))
     }
 
-    fn forget(&self, device: &DeviceId) -> Result<()> {
-        for kind in ["journal", "attached"] {
-            let path = self.record_path(kind, device);
-            match fs::remove_file(&path) {
-                Ok(()) => sync_dir(&self.state_dir(kind))?,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("removing the record", &path, &error)),
-            }
-        }
-        Ok(())
+    fn abandon(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
+        let [journal, _] = dirs(shelf);
+        self.remove_record(journal, device)
     }
 
-    fn set_aside(&self, device: &DeviceId) -> Result<String> {
+    /// The record first: should this be cut off between the two, the journal finishes it.
+    fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
+        let [journal, complete] = dirs(shelf);
+        self.remove_record(complete, device)?;
+        self.remove_record(journal, device)
+    }
+
+    fn set_aside(&self, shelf: Shelf, device: &DeviceId) -> Result<String> {
         let mut kept = String::new();
-        for kind in ["journal", "attached"] {
+        for kind in dirs(shelf) {
             let path = self.record_path(kind, device);
             if !matches!(read(&path, device), Ok(Some(Err(_)))) {
                 continue;
@@ -129,12 +142,7 @@ impl Store for Host {
     }
 
     fn end_resize(&self, pf: &DeviceId) -> Result<()> {
-        let path = self.record_path("resize", pf);
-        match fs::remove_file(&path) {
-            Ok(()) => sync_dir(&self.state_dir("resize")),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("removing the record", &path, &error)),
-        }
+        self.remove_record("resize", pf)
     }
 
     fn moment(&self) -> Result<Moment> {
@@ -144,6 +152,14 @@ impl Store for Host {
         // Of a clock before 1970 nothing depends but what is shown.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Ok(Moment { boot_id: boot_id.trim().to_owned(), time })
+    }
+}
+
+/// Directories of a shelf: of journals, and of complete records.
+fn dirs(shelf: Shelf) -> [&'static str; 2] {
+    match shelf {
+        Shelf::Attachments => ["journal", "attached"],
+        Shelf::Bindings => ["binding", "bound"],
     }
 }
 
@@ -268,6 +284,7 @@ mod tests {
                 driver: Some("igbvf".into()),
                 driver_override: None,
             },
+            first: None,
             wanted: Wanted::default(),
         }
     }

@@ -27,9 +27,26 @@ pub fn step(step: &Step, errno: i32, name: &str, driver: Option<&str>) -> Error 
     }
 }
 
+/// A driver that is neither loaded nor to be had.
+pub fn no_driver(driver: &str, nearest: Option<&str>) -> Error {
+    let same = nearest.is_some_and(|near| near.replace('-', "_") == driver.replace('-', "_"));
+    let error = Error::new(Kind::NotFound, format!("there is no driver {driver}, nor a module"));
+    match (driver, nearest) {
+        (_, Some(right)) if same => Error::new(
+            Kind::NotFound,
+            format!("there is no driver {driver}: unlike modules, drivers are told by - and _"),
+        )
+        .hint(format!("the driver is spelled {right}")),
+        ("igb_uio", _) => error
+            .hint("it is no part of the kernel: use vfio-pci, or install its package (dpdk-kmods)"),
+        (_, Some(near)) => error.hint(format!("did you mean {near}?")),
+        _ => error.hint("see which there are: sriovctl bind-dpdk --status"),
+    }
+}
+
 /// The step's phrase with the device called what people call it.
 fn named(step: &Step, name: &str) -> String {
-    let device = step.pf().map(ToString::to_string).unwrap_or_default();
+    let device = step.pf().or(step.device()).map(ToString::to_string).unwrap_or_default();
     let phrase = step.to_string();
     if device.is_empty() || device == name { phrase } else { phrase.replacen(&device, name, 1) }
 }

@@ -3,11 +3,13 @@
 //! Pure: nothing here touches a file, a socket, the environment or a clock, or prints.
 
 pub mod assemble;
+pub mod binding;
 pub mod explain;
 pub mod facts;
 pub mod ids;
 pub mod inventory;
 pub mod link;
+pub mod phrase;
 pub mod plan;
 pub mod record;
 pub mod seen;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{DeviceId, MacAddr, VfIndex};
 use super::link::VfSettings;
 use super::plan::replay::SavedVf;
-use super::step::{IpConfig, VfAttr};
+use super::step::{IpConfig, NodeAccess, VfAttr};
 
 /// The version of the record's shape that this program writes.
 pub const FORMAT: u32 = 1;
@@ -26,12 +26,15 @@ pub struct Record {
     pub vf_of: Option<VfOf>,
     /// For whom.
     pub owner: Owner,
-    /// The namespace it was given to.
+    /// The namespace it was given to; the host's own, of a binding.
     pub netns: NetnsId,
-    /// Its name there.
+    /// Its name there; empty: it has none.
     pub ifname: String,
     /// How it was.
     pub original: Original,
+    /// Of a binding that followed another: how it was before the first, where `--restore` goes.
+    #[serde(default)]
+    pub first: Option<Original>,
     /// How it was set up, to tell drift.
     pub wanted: Wanted,
 }
@@ -97,6 +100,22 @@ pub struct Wanted {
     pub mtu: Option<u32>,
     /// Addresses and routes.
     pub config: IpConfig,
+    /// Driver, of a binding.
+    #[serde(default)]
+    pub driver: Option<String>,
+    /// Who may open its nodes, of a binding.
+    #[serde(default)]
+    pub node: Option<NodeAccess>,
+    /// Whether the device must not be reset when it changes hands.
+    #[serde(default)]
+    pub no_reset: bool,
+}
+
+impl Record {
+    /// What a binding goes back to.
+    pub fn before_binding(&self) -> &Original {
+        self.first.as_ref().unwrap_or(&self.original)
+    }
 }
 
 /// A change of a PF's number of VFs while it is made: what comes back if it is cut off.

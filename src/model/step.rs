@@ -27,6 +27,26 @@ impl fmt::Display for VfRef {
     }
 }
 
+/// A device by what survives: a VF that may yet have to be made by its PF and number, any other, and
+/// one that is there, by its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A VF of a PF.
+    Vf(VfRef),
+    /// A device.
+    Device(DeviceId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vf(vf) => vf.fmt(f),
+            Self::Device(device) => device.fmt(f),
+        }
+    }
+}
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
@@ -50,24 +70,42 @@ pub enum Step {
         /// Name of the driver.
         driver: String,
     },
-    /// Which driver alone may take the VF (`driver_override`).
+    /// Whether VFIO takes devices without an IOMMU (`enable_unsafe_noiommu_mode`).
+    AllowNoIommu {
+        /// Whether it does.
+        on: bool,
+    },
+    /// Which driver alone may take the device (`driver_override`).
     SetOverride {
-        /// The VF.
-        vf: VfRef,
+        /// The device.
+        of: Subject,
         /// The driver, or none: any that matches.
         driver: Option<String>,
     },
-    /// The VF has no driver.
+    /// The device has no driver.
     Unbind {
-        /// The VF.
-        vf: VfRef,
+        /// The device.
+        of: Subject,
     },
-    /// The VF has this driver.
+    /// The device is as after power-on, where it can be reset (`reset`): nothing that its last user
+    /// left in it is there for the next.
+    Reset {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The device has this driver.
     Bind {
-        /// The VF.
-        vf: VfRef,
+        /// The device.
+        of: Subject,
         /// Name of the driver.
         driver: String,
+    },
+    /// Who may open the nodes through which user space drives the device.
+    SetNode {
+        /// The device.
+        device: DeviceId,
+        /// What shall be.
+        access: NodeAccess,
     },
     /// A setting of the VF in its PF: one netlink message, since the kernel keeps what it applied
     /// of a message before the attribute that it refused.
@@ -126,6 +164,17 @@ pub enum Step {
         /// What it gets.
         config: IpConfig,
     },
+}
+
+/// Owner and mode of a device node; `None` is left alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAccess {
+    /// User id.
+    pub uid: Option<u32>,
+    /// Group id.
+    pub gid: Option<u32>,
+    /// Permission bits.
+    pub mode: Option<u32>,
 }
 
 /// Where an interface is.
@@ -238,9 +287,9 @@ impl Step {
     /// The VF that the step is about, if it is about one.
     pub fn vf(&self) -> Option<&VfRef> {
         match self {
-            Self::SetOverride { vf, .. }
-            | Self::Unbind { vf }
-            | Self::Bind { vf, .. }
+            Self::SetOverride { of: Subject::Vf(vf), .. }
+            | Self::Unbind { of: Subject::Vf(vf) }
+            | Self::Bind { of: Subject::Vf(vf), .. }
             | Self::SetVf { vf, .. }
             | Self::SetLink { vf, .. } => Some(vf),
             _ => None,
@@ -261,201 +310,19 @@ impl Step {
         }
     }
 
-    /// The device whose interface the step is about, if it is about one by device.
+    /// The device that the step names by itself, not as a VF of a PF.
     pub fn device(&self) -> Option<&DeviceId> {
         match self {
-            Self::Link { device, .. }
+            Self::SetOverride { of: Subject::Device(device), .. }
+            | Self::Unbind { of: Subject::Device(device) }
+            | Self::Bind { of: Subject::Device(device), .. }
+            | Self::Reset { device }
+            | Self::SetNode { device, .. }
+            | Self::Link { device, .. }
             | Self::BringHome { device, .. }
             | Self::AltNames { device, .. }
             | Self::Configure { device, .. } => Some(device),
             _ => None,
-        }
-    }
-
-    /// The command an administrator would type for it; `pf_netdev` is the PF's interface.
-    pub fn shell(&self, pf_netdev: &str) -> String {
-        let vf_dir = |vf: &VfRef| format!("/sys/{}/virtfn{}", vf.pf.sysfs_dir(), vf.index);
-        match self {
-            Self::SetNumVfs { pf, count } => {
-                format!("echo {count} > /sys/{}/sriov_numvfs", pf.sysfs_dir())
-            }
-            Self::SetAutoprobe { pf, on } => {
-                format!("echo {} > /sys/{}/sriov_drivers_autoprobe", u8::from(*on), pf.sysfs_dir())
-            }
-            Self::LoadDriver { driver } => format!("modprobe {driver}"),
-            Self::SetOverride { vf, driver } => format!(
-                "echo {} > {}/driver_override",
-                driver.as_deref().unwrap_or("''"),
-                vf_dir(vf)
-            ),
-            Self::Unbind { vf } => {
-                let dir = vf_dir(vf);
-                format!("basename $(readlink {dir}) > {dir}/driver/unbind")
-            }
-            Self::Bind { vf, driver } => format!(
-                "basename $(readlink {}) > /sys/bus/{}/drivers/{driver}/bind",
-                vf_dir(vf),
-                vf.pf.bus()
-            ),
-            Self::SetVf { vf, attr } => {
-                format!("ip link set dev {pf_netdev} vf {} {attr}", vf.index)
-            }
-            Self::SetLink { vf, attr } => {
-                format!("ip link set dev $(ls {}/net | head -1) {attr}", vf_dir(vf))
-            }
-            Self::Link { device, at, set } => {
-                format!("{} link set dev {} {set}", ip(at), interface(at, device))
-            }
-            Self::BringHome { device, at, name, .. } => {
-                let at = Place::Netns(at.clone());
-                let (ip, interface) = (ip(&at), interface(&at, device));
-                format!(
-                    "{ip} link set dev {interface} down name {name} && {ip} link set dev {name} netns 1"
-                )
-            }
-            Self::AltNames { device, at, add, remove } => {
-                let words = |verb: &str, names: &[String]| {
-                    let names = names.iter().map(|name| format!(" altname {name}"));
-                    let ip =
-                        format!("{} link property {verb} dev {}", ip(at), interface(at, device));
-                    ip + &names.collect::<String>()
-                };
-                let lines = [
-                    (!remove.is_empty()).then(|| words("del", remove)),
-                    (!add.is_empty()).then(|| words("add", add)),
-                ];
-                lines.into_iter().flatten().collect::<Vec<_>>().join(" && ")
-            }
-            Self::Configure { device, at, config } => {
-                let at = Place::Netns(at.clone());
-                let (ip, interface) = (ip(&at), interface(&at, device));
-                let addresses = config.addresses.iter();
-                let addresses = addresses.map(|a| format!("{ip} address add {a} dev {interface}"));
-                let routes = config.routes.iter();
-                let routes = routes.map(|r| format!("{ip} route add {r} dev {interface}"));
-                let up = format!("{ip} link set dev {interface} up");
-                addresses.chain([up]).chain(routes).collect::<Vec<_>>().join(" && ")
-            }
-        }
-    }
-}
-
-/// The command of iproute2 for a place.
-fn ip(at: &Place) -> String {
-    match at {
-        Place::Host => "ip".to_owned(),
-        Place::Netns(netns) => format!("nsenter --net={} ip", netns.path),
-    }
-}
-
-/// The interface of a device in a shell command, asked for in the place where it is.
-fn interface(at: &Place, device: &DeviceId) -> String {
-    let pick = format!(".[]|select(.parentdev==\"{}\").ifname", device.name());
-    format!("$({} -j -d link | jq -r '{pick}')", ip(at))
-}
-
-fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
-}
-
-/// As `ip link set PF vf N ...` spells it.
-impl fmt::Display for VfAttr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "mac {mac}"),
-            Self::Vlan(tag) => {
-                write!(f, "vlan {}", tag.id)?;
-                if tag.qos != 0 {
-                    write!(f, " qos {}", tag.qos)?;
-                }
-                if tag.proto != super::link::VlanProto::Dot1q {
-                    write!(f, " proto {}", tag.proto)?;
-                }
-                Ok(())
-            }
-            Self::Rate { min, max } => write!(f, "min_tx_rate {min} max_tx_rate {max}"),
-            Self::Spoofchk(on) => write!(f, "spoofchk {}", on_off(*on)),
-            Self::Trust(on) => write!(f, "trust {}", on_off(*on)),
-            Self::LinkState(state) => write!(f, "state {state}"),
-            Self::QueryRss(on) => write!(f, "query_rss {}", on_off(*on)),
-        }
-    }
-}
-
-/// As `ip link set NAME ...` spells it.
-impl fmt::Display for LinkAttr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "address {mac}"),
-            Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
-            Self::Name(name) => write!(f, "name {name}"),
-        }
-    }
-}
-
-/// As `ip link set NAME ...` spells it.
-impl fmt::Display for LinkSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [
-            self.up.map(|up| if up { "up" } else { "down" }.to_owned()),
-            self.quiet.then(|| "promisc off allmulticast off".to_owned()),
-            self.mac.map(|mac| format!("address {mac}")),
-            self.mtu.map(|mtu| format!("mtu {mtu}")),
-            self.to.as_ref().map(|to| format!("netns {}", to.path)),
-            self.name.as_ref().map(|name| format!("name {name}")),
-        ];
-        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
-    }
-}
-
-/// As `ip route add` spells it.
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.via {
-            Some(via) => write!(f, "{} via {via}", self.to),
-            None => write!(f, "{}", self.to),
-        }
-    }
-}
-
-/// An infinitive phrase: continues "could not ...".
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SetNumVfs { pf, count } => write!(f, "set the number of VFs of {pf} to {count}"),
-            Self::SetAutoprobe { pf, on } => {
-                write!(f, "switch driver autoprobe of {pf}'s VFs {}", on_off(*on))
-            }
-            Self::LoadDriver { driver } => write!(f, "load the driver {driver}"),
-            Self::SetOverride { vf, driver: Some(driver) } => {
-                write!(f, "reserve {vf} for the driver {driver}")
-            }
-            Self::SetOverride { vf, driver: None } => {
-                write!(f, "let {vf} be taken by any driver")
-            }
-            Self::Unbind { vf } => write!(f, "take {vf} from its driver"),
-            Self::Bind { vf, driver } => write!(f, "bind {vf} to {driver}"),
-            Self::SetVf { vf, attr } => write!(f, "set {attr} on {vf}"),
-            Self::SetLink { vf, attr } => write!(f, "set {attr} on the interface of {vf}"),
-            Self::Link { device, set: LinkSet { to: Some(to), name, .. }, .. } => {
-                let name = name.as_deref().unwrap_or("its present name");
-                write!(f, "move {device} to {} as {name}", to.path)
-            }
-            Self::Link { device, set, .. } => write!(f, "set {set} on the interface of {device}"),
-            Self::BringHome { device, name, .. } => {
-                write!(f, "bring {device} back to the host as {name}")
-            }
-            Self::AltNames { device, add, remove, .. } if add.is_empty() => {
-                write!(f, "remove the altnames {} of {device}", remove.join(", "))
-            }
-            Self::AltNames { device, add, .. } => {
-                write!(f, "give {device} the altnames {}", add.join(", "))
-            }
-            Self::Configure { device, at, config } => {
-                let addresses: Vec<_> = config.addresses.iter().map(Cidr::to_string).collect();
-                let with = if addresses.is_empty() { "no address" } else { &*addresses.join(", ") };
-                write!(f, "bring {device} up in {} with {with}", at.path)
-            }
         }
     }
 }

@@ -123,6 +123,14 @@ fn of_host_interface(link: &Link, witnesses: &Witnesses<'_>) -> Vec<User> {
 }
 
 impl User {
+    /// The process that has its node open, if that is the reason.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Process(holder) => Some(holder),
+            _ => None,
+        }
+    }
+
     /// A stable word for scripts.
     pub fn kind(&self) -> &'static str {
         match self {

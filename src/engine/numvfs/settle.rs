@@ -12,7 +12,7 @@ use crate::model::ids::VfIndex;
 use crate::model::inventory::{Pf, Vf};
 use crate::model::plan::numvfs::Plan;
 use crate::model::plan::replay::{self, SavedVf};
-use crate::model::step::{Outcome, Step, VfRef};
+use crate::model::step::{Outcome, Step, Subject, VfRef};
 
 /// A VF whose driver is bound and whose interface does not come in this time is bound again, once.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -150,12 +150,13 @@ impl<K: Kernel> Job<'_, K> {
 
     fn bind_again(&self, vf: &Vf) {
         let Some(driver) = vf.facts.driver.clone() else { return };
-        let vf = VfRef { pf: self.device.clone(), index: vf.index() };
+        let of = Subject::Vf(VfRef { pf: self.device.clone(), index: vf.index() });
         self.progress.note(&format!(
             "{}#{} has no interface yet; binding it to {driver} again",
-            self.name, vf.index
+            self.name,
+            vf.index()
         ));
-        let steps = [Step::Unbind { vf: vf.clone() }, Step::Bind { vf, driver }];
+        let steps = [Step::Unbind { of: of.clone() }, Step::Bind { of, driver }];
         for step in &steps {
             if let Err(error) = self.kernel.apply(step, self.options.timeout) {
                 self.progress.note(&error.to_string());

@@ -97,6 +97,7 @@ pub fn plan(
         netns: target.netns.clone(),
         ifname: ifname.clone(),
         original: original(seen),
+        first: None,
         wanted,
     };
     let mut steps = pf_steps(&record, seen);
@@ -195,6 +196,7 @@ fn wanted(request: &Request, seen: &Seen) -> Wanted {
         mac: request.mac,
         mtu: request.mtu,
         config: request.config.clone(),
+        ..Wanted::default()
     }
 }
 

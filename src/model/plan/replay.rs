@@ -9,7 +9,7 @@ use crate::model::facts::VfFacts;
 use crate::model::ids::{DeviceId, MacAddr, VfIndex};
 use crate::model::inventory::{Pf, Vf};
 use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
-use crate::model::step::{LinkAttr, Step, VfAttr, VfRef};
+use crate::model::step::{LinkAttr, Step, Subject, VfAttr, VfRef};
 
 /// How a VF was, or shall be. What is `None` is left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,27 +158,27 @@ pub fn drivers(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (vf, want, reference) in pairs(now, wanted) {
         let has = vf.facts.driver.as_ref();
-        let set_override =
-            |driver: Option<String>| Step::SetOverride { vf: reference.clone(), driver };
+        let of = Subject::Vf(reference);
+        let set_override = |driver: Option<String>| Step::SetOverride { of: of.clone(), driver };
         match &want.driver {
             // An override forces any driver onto a device, also one that crashes on it. That is for
             // those that take every device; others must find it in their own list of devices.
             WantedDriver::Asked(driver) if !is_userspace_driver(driver) => {
                 if has != Some(driver) {
-                    steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
-                    steps.push(Step::Bind { vf: reference.clone(), driver: driver.clone() });
+                    steps.extend(has.map(|_| Step::Unbind { of: of.clone() }));
+                    steps.push(Step::Bind { of: of.clone(), driver: driver.clone() });
                 }
             }
             WantedDriver::Named(driver) | WantedDriver::Asked(driver) if has != Some(driver) => {
                 steps.push(set_override(Some(driver.clone())));
-                steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
-                steps.push(Step::Bind { vf: reference.clone(), driver: driver.clone() });
+                steps.extend(has.map(|_| Step::Unbind { of: of.clone() }));
+                steps.push(Step::Bind { of: of.clone(), driver: driver.clone() });
                 if want.driver_override.as_ref() != Some(driver) {
                     steps.push(set_override(want.driver_override.clone()));
                 }
             }
             WantedDriver::None => {
-                steps.extend(has.map(|_| Step::Unbind { vf: reference.clone() }));
+                steps.extend(has.map(|_| Step::Unbind { of: of.clone() }));
             }
             WantedDriver::Any if want.driver_override != vf.facts.driver_override => {
                 steps.push(set_override(want.driver_override.clone()));

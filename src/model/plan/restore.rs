@@ -10,7 +10,7 @@ use crate::model::ids::MacAddr;
 use crate::model::link::{Link, VfSettings};
 use crate::model::record::Record;
 use crate::model::seen::Seen;
-use crate::model::step::{LinkSet, Place, Step, VfAttr};
+use crate::model::step::{LinkSet, Place, Step, Subject, VfAttr};
 
 /// The next steps; none: the device is as it was, or gone.
 ///
@@ -49,19 +49,28 @@ pub fn awaits_interface(record: &Record, seen: &Seen) -> bool {
 }
 
 fn drivers(record: &Record, seen: &Seen) -> Vec<Step> {
-    let Some(vf) = seen.vf() else { return Vec::new() };
+    let of = Subject::Device(seen.device.clone());
     let original = &record.original;
     let mut steps = Vec::new();
     let set_override =
-        |driver: &Option<String>| Step::SetOverride { vf: vf.clone(), driver: driver.clone() };
+        |driver: &Option<String>| Step::SetOverride { of: of.clone(), driver: driver.clone() };
     if seen.driver != original.driver {
-        let unbind = seen.driver.as_ref().map(|_| Step::Unbind { vf: vf.clone() });
+        let mut unbind: Vec<Step> =
+            seen.driver.iter().map(|_| Step::Unbind { of: of.clone() }).collect();
+        // What a program in user space did to it is not for the next one.
+        if seen.is_userspace() && !record.wanted.no_reset {
+            unbind.push(Step::Reset { device: seen.device.clone() });
+        }
         match &original.driver {
             Some(driver) => {
-                steps.push(set_override(&original.driver));
+                if seen.driver_override != original.driver {
+                    steps.push(set_override(&original.driver));
+                }
                 steps.extend(unbind);
-                steps.push(Step::Bind { vf: vf.clone(), driver: driver.clone() });
-                steps.push(set_override(&original.driver_override));
+                steps.push(Step::Bind { of: of.clone(), driver: driver.clone() });
+                if original.driver_override != original.driver {
+                    steps.push(set_override(&original.driver_override));
+                }
             }
             None => steps.extend(unbind),
         }

@@ -1,0 +1,467 @@
+//! `bind-dpdk`.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::console::{Bar, Console};
+use super::{StepView, bind_status, say, step_views, write_json, writing};
+use crate::cli::{BindDpdk, Carrier, OnOff};
+use crate::engine::attach::LOCK_WAIT;
+use crate::engine::bind::{self as engine, Back, Bound};
+use crate::engine::store::Store;
+use crate::engine::{Account, Kernel, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::binding::Node;
+use crate::model::facts::Scope;
+use crate::model::ids::{DeviceId, VlanId};
+use crate::model::inventory::Inventory;
+use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
+use crate::model::plan::bind::Request;
+use crate::model::selector::{SelectError, Selector};
+use crate::model::step::NodeAccess;
+
+const DEFAULT_DRIVER: &str = "vfio-pci";
+
+/// The JSON document, see `schemas/bind-dpdk.schema.json`.
+#[derive(Serialize)]
+struct View {
+    schema_version: u32,
+    changed: bool,
+    dry_run: bool,
+    devices: Vec<DeviceView>,
+}
+
+#[derive(Serialize)]
+struct DeviceView {
+    vf: String,
+    device: String,
+    result: &'static str,
+    driver_before: Option<String>,
+    driver: Option<String>,
+    netdev: Option<String>,
+    admin_mac: Option<String>,
+    iommu_group: Option<u32>,
+    device_nodes: Vec<NodeView>,
+    notes: Vec<String>,
+    message: Option<String>,
+    details: Vec<String>,
+    hint: Option<String>,
+    steps: Vec<StepView>,
+}
+
+/// A device node.
+#[derive(Serialize)]
+pub(super) struct NodeView {
+    path: String,
+    uid: u32,
+    gid: u32,
+    mode: String,
+}
+
+impl NodeView {
+    pub(super) fn new(node: &Node) -> Self {
+        let mode = format!("{:04o}", node.mode);
+        Self { path: node.path.clone(), uid: node.uid, gid: node.gid, mode }
+    }
+}
+
+/// Binds, gives back, or shows; what could not be done comes back as an error that was not yet said.
+pub fn run<K: Kernel + Store>(
+    args: &BindDpdk,
+    kernel: &K,
+    console: &Console,
+    out: &mut dyn Write,
+) -> Result<Option<Error>> {
+    if args.status {
+        return bind_status::run(args, kernel, console, out).map(|()| None);
+    }
+    let inventory = kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
+    let (devices, driver) = if args.vfs.is_empty() {
+        ask(args, kernel, console, &inventory)?
+    } else {
+        (devices(args, kernel, &inventory)?, args.driver.clone())
+    };
+    let job = Job {
+        kernel,
+        back: args.restore.then(|| Back { driver: args.driver.clone(), no_reset: args.no_reset }),
+        request: Request {
+            driver: driver.unwrap_or_else(|| DEFAULT_DRIVER.to_owned()),
+            together: devices.clone(),
+            ..request(args, kernel)?
+        },
+    };
+    let proposals = job.look_at_all(&devices)?;
+    let mut views = Vec::new();
+    let mut failures = Vec::new();
+    if args.dry_run {
+        views.extend(proposals.iter().map(|bound| view(bound, job.word(bound, true))));
+    } else {
+        let bar = Bar::new(console);
+        for (nth, bound) in proposals.iter().enumerate() {
+            let counted = Counted { bar: &bar, nth: nth + 1, of: proposals.len() };
+            let done = job.run(&bound.device, &counted);
+            views.push(done.unwrap_or_else(|error| {
+                let view = failed_view(bound, &error);
+                failures.push(error);
+                view
+            }));
+        }
+        bar.clear();
+    }
+    if args.json {
+        let changed = views.iter().any(|view| !["unchanged", "failed"].contains(&view.result));
+        let view = View { schema_version: 1, changed, dry_run: args.dry_run, devices: views };
+        write_json(out, &view)?;
+    } else {
+        write_text(out, &views, args.restore).map_err(|error| writing(&error))?;
+    }
+    Ok(one_error(failures, devices.len()))
+}
+
+struct Job<'a, K> {
+    kernel: &'a K,
+    /// Going back, rather than binding.
+    back: Option<Back>,
+    request: Request,
+}
+
+impl<K: Kernel + Store> Job<'_, K> {
+    /// Decides about every device before the first is changed.
+    fn look_at_all(&self, devices: &[DeviceId]) -> Result<Vec<Bound>> {
+        let look = |device: &DeviceId| match &self.back {
+            Some(back) => engine::propose_back(self.kernel, device, back),
+            None => engine::propose(self.kernel, device, &self.request),
+        };
+        let (proposals, mut refused) = (devices.iter().map(look)).fold(
+            (Vec::new(), Vec::new()),
+            |(mut good, mut bad), looked| {
+                match looked {
+                    Ok(bound) => good.push(bound),
+                    Err(error) => bad.push(error),
+                }
+                (good, bad)
+            },
+        );
+        match refused.len() {
+            0 => Ok(proposals),
+            1 if devices.len() == 1 => Err(refused.remove(0)),
+            n => {
+                let first = &refused[0];
+                let text = format!("{n} of {} cannot be bound; nothing was changed", devices.len());
+                let error = Error::new(first.kind(), text);
+                let hint = first.next_step().map(str::to_owned);
+                let lines = refused.iter().flat_map(|error| {
+                    let more = error.detail_lines().iter().map(|line| format!("  {line}"));
+                    [error.message().to_owned()].into_iter().chain(more)
+                });
+                let error = error.details(lines.collect::<Vec<_>>());
+                Err(match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    fn run(&self, device: &DeviceId, progress: &dyn Progress) -> Result<DeviceView> {
+        let bound = match &self.back {
+            Some(back) => engine::back(self.kernel, device, back, progress)?,
+            None => engine::bind(self.kernel, device, &self.request, LOCK_WAIT, progress)?,
+        };
+        Ok(view(&bound, self.word(&bound, false)))
+    }
+
+    fn word(&self, bound: &Bound, dry_run: bool) -> &'static str {
+        match (bound.changed, self.back.is_some(), dry_run) {
+            (false, ..) => "unchanged",
+            (true, true, true) => "would_restore",
+            (true, true, false) => "restored",
+            (true, false, true) => "would_bind",
+            (true, false, false) => "bound",
+        }
+    }
+}
+
+/// Says which device of how many a stage is about.
+struct Counted<'a> {
+    bar: &'a Bar,
+    nth: usize,
+    of: usize,
+}
+
+impl Progress for Counted<'_> {
+    fn stage(&self, what: &str, total: u64) {
+        match self.of {
+            1 => self.bar.stage(what, total),
+            of => self.bar.stage(&format!("[{}/{of}] {what}", self.nth), total),
+        }
+    }
+    fn done(&self, count: u64) {
+        self.bar.done(count);
+    }
+    fn note(&self, text: &str) {
+        self.bar.note(text);
+    }
+}
+
+fn request<K: Kernel>(args: &BindDpdk, kernel: &K) -> Result<Request> {
+    if let Some(mac) = args.mac.filter(|mac| mac.is_multicast() || mac.is_zero()) {
+        let text = format!("{mac} cannot be the MAC of a VF: it is zero or names a group");
+        return Err(Error::new(Kind::Usage, text));
+    }
+    let tag = |id: VlanId| VlanTag { id, qos: 0, proto: VlanProto::Dot1q };
+    Ok(Request {
+        mac: args.mac,
+        settings: VfSettings {
+            vlan: args.vlan.map(tag),
+            spoofchk: args.spoofchk.map(|value| value == OnOff::On),
+            trust: args.trust.map(|value| value == OnOff::On),
+            link_state: args.link_state.map(|state| match state {
+                Carrier::Auto => LinkState::Auto,
+                Carrier::Enable => LinkState::Enable,
+                Carrier::Disable => LinkState::Disable,
+            }),
+            ..VfSettings::default()
+        },
+        force: args.force,
+        allow_noiommu: args.allow_noiommu,
+        no_reset: args.no_reset,
+        node: access(args, kernel)?,
+        session: session(),
+        ..Request::default()
+    })
+}
+
+/// Where the caller's SSH session arrives: `client port server port` (sshd(8)).
+fn session() -> Option<std::net::IpAddr> {
+    std::env::var("SSH_CONNECTION").ok()?.split(' ').nth(2)?.parse().ok()
+}
+
+fn access<K: Kernel>(args: &BindDpdk, kernel: &K) -> Result<Option<NodeAccess>> {
+    let mut access = NodeAccess { mode: args.mode, ..NodeAccess::default() };
+    if let Some(owner) = &args.owner {
+        let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
+        let number =
+            |name: &str, kind| (!name.is_empty()).then(|| kernel.account(name, kind)).transpose();
+        access.uid = number(user, Account::User)?;
+        access.gid = number(group, Account::Group)?;
+        if access.uid.is_none() && access.gid.is_none() {
+            return Err(Error::new(Kind::Usage, format!("\"{owner}\" names nobody"))
+                .hint("give --owner USER, USER:GROUP or :GROUP"));
+        }
+        // A group that may not open it gains nothing.
+        access.mode = access.mode.or(access.gid.map(|_| 0o660));
+    }
+    Ok(Some(access).filter(|access| *access != NodeAccess::default()))
+}
+
+/// The devices that are named, each once.
+pub(super) fn devices<K: Kernel>(
+    args: &BindDpdk,
+    kernel: &K,
+    inventory: &Inventory,
+) -> Result<Vec<DeviceId>> {
+    let mut all = Vec::new();
+    for selector in &args.vfs {
+        let found = match named(args, inventory, selector) {
+            Ok(found) => found,
+            // Any other card will do as well.
+            Err(Failed::Select(error)) => match other(kernel, &error, selector) {
+                Some(device) => vec![device],
+                None => return Err(error.into()),
+            },
+            Err(Failed::Other(error)) => return Err(error),
+        };
+        for device in found {
+            if !all.contains(&device) {
+                all.push(device);
+            }
+        }
+    }
+    Ok(all)
+}
+
+enum Failed {
+    Select(SelectError),
+    Other(Error),
+}
+
+fn named(
+    args: &BindDpdk,
+    inventory: &Inventory,
+    selector: &Selector,
+) -> std::result::Result<Vec<DeviceId>, Failed> {
+    if args.pf_only {
+        let pf = selector.pf(inventory).map_err(Failed::Select)?;
+        return Ok(vec![pf.facts.device.clone()]);
+    }
+    let vfs = selector.vfs(inventory).map_err(Failed::Select)?;
+    if vfs.is_empty() {
+        return Err(Failed::Other(
+            Error::new(Kind::NotFound, format!("{selector} has no VFs")).hint(format!(
+                "create some with: sriovctl set-numvfs {selector} N; bind itself with: --pf-only"
+            )),
+        ));
+    }
+    let device = |(pf, vf): &(&crate::model::inventory::Pf, &crate::model::inventory::Vf)| {
+        vf.facts.device.clone().filter(|device| device.pci().is_some()).ok_or_else(|| {
+            let name = pf.vf_name(vf.index());
+            let text = format!("{name} has no device that a driver could be bound to");
+            Failed::Other(Error::new(Kind::Unsupported, text).device(name))
+        })
+    };
+    vfs.iter().map(device).collect()
+}
+
+/// A card without SR-IOV.
+fn other<K: Kernel>(kernel: &K, error: &SelectError, selector: &Selector) -> Option<DeviceId> {
+    if !matches!(error, SelectError::Unknown { .. } | SelectError::NotSriov { .. }) {
+        return None;
+    }
+    let text = selector.to_string();
+    let by_address = text.parse::<crate::model::ids::PciAddress>().ok().map(DeviceId::from);
+    by_address
+        .filter(|device| kernel.inspect(device, None).is_ok_and(|seen| seen.exists))
+        .or_else(|| kernel.device_of(&text))
+}
+
+fn ask<K: Kernel>(
+    args: &BindDpdk,
+    kernel: &K,
+    console: &Console,
+    inventory: &Inventory,
+) -> Result<(Vec<DeviceId>, Option<String>)> {
+    if !console.can_ask() {
+        return Err(Error::new(Kind::Usage, "the VFs are missing")
+            .hint("name some, e.g. 'eth0#0-3'; see what there is: sriovctl bind-dpdk --status"));
+    }
+    let all = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
+    let all: Vec<_> =
+        all.filter(|(_, vf)| vf.pci().is_some() && (args.restore || vf.users.is_empty())).collect();
+    if all.is_empty() {
+        return Err(Error::new(Kind::Busy, "no VF is free")
+            .hint("see who has which: sriovctl list-vfs --in-use"));
+    }
+    let line = |(pf, vf): &(&crate::model::inventory::Pf, &crate::model::inventory::Vf)| {
+        let pci = vf.pci().map(|pci| pci.to_string()).unwrap_or_default();
+        let driver = vf.facts.driver.as_deref().unwrap_or("no driver");
+        format!("{:<12} {pci}  {driver}", pf.vf_name(vf.index()))
+    };
+    let lines: Vec<String> = all.iter().map(line).collect();
+    let question = if args.restore { "VFs to give back" } else { "VFs to bind" };
+    let chosen = Console::select_some(question, &lines)?;
+    let devices: Vec<DeviceId> =
+        chosen.iter().filter_map(|nth| all[*nth].1.facts.device.clone()).collect();
+    if args.restore || args.driver.is_some() {
+        return Ok((devices, args.driver.clone()));
+    }
+    let ground = kernel.ground(&devices[0])?;
+    let drivers = bind_status::available(kernel, &ground)?;
+    let nth = Console::select("Driver", &drivers)?;
+    Ok((devices, Some(drivers[nth].clone())))
+}
+
+fn one_error(mut failures: Vec<Error>, of: usize) -> Option<Error> {
+    match failures.len() {
+        0 => None,
+        1 if of == 1 => failures.pop(),
+        n => {
+            let lines = failures.iter().flat_map(|error| {
+                let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
+                let hint = error.next_step().map(|hint| format!("  try: {hint}"));
+                [error.message().to_owned()].into_iter().chain(lines).chain(hint)
+            });
+            let lines: Vec<String> = lines.collect();
+            Some(Error::new(Kind::Partial, format!("{n} of {of} failed")).details(lines))
+        }
+    }
+}
+
+fn view(bound: &Bound, result: &'static str) -> DeviceView {
+    let seen = &bound.seen;
+    let pf = seen.pf_netdev.clone().unwrap_or_default();
+    let dry = result.starts_with("would");
+    DeviceView {
+        result,
+        driver: seen.driver.clone(),
+        netdev: seen.host_link().map(|link| link.name.clone()),
+        admin_mac: seen.settings.as_ref().and_then(|has| has.mac).map(|mac| mac.to_string()),
+        iommu_group: bound.ground.group.as_ref().map(|group| group.number),
+        device_nodes: bound.ground.nodes.iter().map(NodeView::new).collect(),
+        notes: bound.notes.clone(),
+        steps: if dry { step_views(&bound.steps, &bound.name, &pf) } else { Vec::new() },
+        ..blank(bound, result)
+    }
+}
+
+fn failed_view(bound: &Bound, error: &Error) -> DeviceView {
+    DeviceView {
+        message: Some(error.message().to_owned()),
+        details: error.detail_lines().to_vec(),
+        hint: error.next_step().map(str::to_owned),
+        ..blank(bound, "failed")
+    }
+}
+
+fn blank(bound: &Bound, result: &'static str) -> DeviceView {
+    DeviceView {
+        vf: bound.name.clone(),
+        device: bound.device.to_string(),
+        result,
+        driver_before: bound.before.clone(),
+        driver: None,
+        netdev: None,
+        admin_mac: None,
+        iommu_group: None,
+        device_nodes: Vec::new(),
+        notes: Vec::new(),
+        message: None,
+        details: Vec::new(),
+        hint: None,
+        steps: Vec::new(),
+    }
+}
+
+fn write_text(out: &mut dyn Write, views: &[DeviceView], restore: bool) -> std::io::Result<()> {
+    let wide = views.iter().map(|view| view.vf.len()).max().unwrap_or(0);
+    for view in views {
+        let driver = view.driver.as_deref().unwrap_or("no driver");
+        let before = view.driver_before.as_deref().unwrap_or("no driver");
+        let name = format!("{:<wide$}  {}", view.vf, view.device);
+        match view.result {
+            "would_bind" | "would_restore" => {
+                writeln!(out, "# {name}; nothing was changed")?;
+                for step in &view.steps {
+                    writeln!(out, "{}", step.shell)?;
+                }
+            }
+            "unchanged" => writeln!(out, "{name}  has {driver} already; nothing was changed")?,
+            "failed" => writeln!(out, "{name}  failed")?,
+            _ if before == driver => writeln!(out, "{name}  {driver}, set up{}", tail(view))?,
+            _ => writeln!(out, "{name}  {before} -> {driver}{}", tail(view))?,
+        }
+    }
+    let mut notes: Vec<&String> = views.iter().flat_map(|view| &view.notes).collect();
+    notes.dedup();
+    notes.iter().for_each(|note| say::warning(note));
+    let bound: Vec<&str> =
+        views.iter().filter(|view| view.result == "bound").map(|view| view.vf.as_str()).collect();
+    match (bound.as_slice(), restore) {
+        ([one], false) => writeln!(out, "  give it back: sriovctl bind-dpdk --restore '{one}'"),
+        ([first, .., last], false) => {
+            writeln!(out, "  give one back: sriovctl bind-dpdk --restore '{first}' (... '{last}')")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The interface, or the node and who may open it.
+fn tail(view: &DeviceView) -> String {
+    if let Some(netdev) = &view.netdev {
+        return format!("  {netdev}");
+    }
+    let node = view.device_nodes.first();
+    node.map(|node| format!("  {} {}:{} {}", node.path, node.uid, node.gid, node.mode))
+        .unwrap_or_default()
+}

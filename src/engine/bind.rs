@@ -1,0 +1,409 @@
+//! `bind-dpdk`: gives a device another driver, and writes down how it was; or leaves it as it was.
+//!
+//! A binding has a record of its own beside that of an attachment: a VF that was bound may be
+//! attached to a container later, and is given back to the binding then.
+
+pub(super) mod state;
+mod words;
+
+use std::time::Duration;
+
+use self::words::{gone, held, is_open, refusal_error};
+use super::attach::{LOCK_WAIT, STEP_WITHIN, clear_the_way, no_resize_begun, undo};
+use super::restore::restore as make_as_was;
+use super::store::{Shelf, Store, Stored};
+use super::{Kernel, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::assemble::is_userspace_driver;
+use crate::model::binding::{DriverState, Ground, NoIommu, Platform};
+use crate::model::explain;
+use crate::model::facts::Holder;
+use crate::model::ids::DeviceId;
+use crate::model::plan::bind::{self, Plan, Request, Sight};
+use crate::model::plan::restore as way_back;
+use crate::model::record::{FORMAT, Original, Owner, Record, Wanted};
+use crate::model::seen::Seen;
+use crate::model::step::{Outcome, Step};
+use crate::model::usage::User;
+
+/// How long a kernel driver may take to make an interface.
+const INTERFACE_WITHIN: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A device and what becomes of it.
+#[derive(Debug)]
+pub struct Bound {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is called.
+    pub name: String,
+    /// The driver it had.
+    pub before: Option<String>,
+    /// The steps that were taken, or would be.
+    pub steps: Vec<Step>,
+    /// Whether anything was changed, or would be.
+    pub changed: bool,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+    /// The device as it is now; as it was, if nothing was done.
+    pub seen: Seen,
+    /// Its surroundings, likewise.
+    pub ground: Ground,
+}
+
+/// How to go back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Back {
+    /// The kernel driver, where none is recorded and several would do.
+    pub driver: Option<String>,
+    /// Do not reset the device.
+    pub no_reset: bool,
+}
+
+/// Looks and decides, changing nothing.
+pub fn propose<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    request: &Request,
+) -> Result<Bound> {
+    let (look, plan) = decide(kernel, device, request, true, &super::Silent)?;
+    Ok(look.into_bound(plan))
+}
+
+/// Gives the device the driver.
+pub fn bind<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    request: &Request,
+    wait: Duration,
+    progress: &dyn Progress,
+) -> Result<Bound> {
+    let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
+    let _guard = kernel.lock_device(device, pf.as_ref(), wait)?;
+    if let Some(pf) = &pf {
+        no_resize_begun(kernel, pf)?;
+    }
+    let (look, plan) = decide(kernel, device, request, false, progress)?;
+    if plan.steps.is_empty() {
+        return Ok(Bound { changed: false, ..look.into_bound(plan) });
+    }
+    kernel.begin(Shelf::Bindings, &plan.record)?;
+    match run(kernel, &look, &plan, request, progress) {
+        Ok((changed, seen)) => {
+            let ground = kernel.ground(device)?;
+            Ok(Bound { changed, seen, ground, ..look.into_bound(plan) })
+        }
+        // A write that still waits in the kernel holds the device: any other would wait too.
+        Err(error) if error.kind() == Kind::TimedOut => Err(error.detail(format!(
+            "once it has ended, finish it with: sriovctl inspect-state --repair {device}"
+        ))),
+        Err(error) => {
+            let error = undo(kernel, Shelf::Bindings, &plan.record, error, progress);
+            Err(with_noiommu_off(kernel, &look, &plan, error))
+        }
+    }
+}
+
+/// What was looked at before deciding.
+struct Look {
+    seen: Seen,
+    ground: Ground,
+    platform: Platform,
+}
+
+impl Look {
+    fn into_bound(self, plan: Plan) -> Bound {
+        Bound {
+            device: self.seen.device.clone(),
+            name: self.seen.name.clone(),
+            before: self.seen.driver.clone(),
+            changed: !plan.steps.is_empty(),
+            steps: plan.steps,
+            notes: plan.notes,
+            seen: self.seen,
+            ground: self.ground,
+        }
+    }
+}
+
+fn decide<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    request: &Request,
+    dry_run: bool,
+    progress: &dyn Progress,
+) -> Result<(Look, Plan)> {
+    let attachment = clear_the_way(kernel, device, dry_run, progress)?;
+    let binding = current(kernel, device)?;
+    let look = Look {
+        seen: kernel.inspect(device, None)?,
+        ground: kernel.ground(device)?,
+        platform: kernel.platform()?,
+    };
+    let driver = kernel.driver_state(&request.driver)?;
+    let sight = Sight {
+        seen: &look.seen,
+        ground: &look.ground,
+        platform: &look.platform,
+        driver: &driver,
+        attachment: attachment.as_ref(),
+        binding: binding.as_ref(),
+        host: &kernel.host_netns()?,
+        moment: &kernel.moment()?,
+    };
+    let plan = bind::plan(request, sight)
+        .map_err(|refusal| refusal_error(request, &look, &driver, &refusal))?;
+    Ok((look, plan))
+}
+
+/// The binding of this boot that a device has.
+fn current<K: Kernel + Store>(kernel: &K, device: &DeviceId) -> Result<Option<Record>> {
+    let boot_id = kernel.moment()?.boot_id;
+    Ok(match kernel.stored(Shelf::Bindings, device)? {
+        Some(Stored::Attached(record)) => Some(record).filter(|record| record.boot_id == boot_id),
+        _ => None,
+    })
+}
+
+/// Takes the steps; returns whether anything was changed, and the device as it is then.
+fn run<K: Kernel + Store>(
+    kernel: &K,
+    look: &Look,
+    plan: &Plan,
+    request: &Request,
+    progress: &dyn Progress,
+) -> Result<(bool, Seen)> {
+    let mut changed = false;
+    for step in &plan.steps {
+        let name = &look.seen.name;
+        progress.stage(&step.to_string().replace(&look.seen.device.to_string(), name), 0);
+        changed |= kernel.apply(step, STEP_WITHIN)? == Outcome::Changed;
+    }
+    let seen = look_until_so(kernel, &plan.record, request)?;
+    let device = &plan.record.device;
+    if plan.keeps_record {
+        kernel.commit(Shelf::Bindings, device)?;
+    } else {
+        kernel.abandon(Shelf::Bindings, device)?;
+    }
+    Ok((changed, seen))
+}
+
+fn look_until_so<K: Kernel>(kernel: &K, record: &Record, request: &Request) -> Result<Seen> {
+    let begun = kernel.now();
+    loop {
+        let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+        let drift = state::drift(record, &seen);
+        let awaits = !is_userspace_driver(&request.driver) && seen.link.is_none();
+        if drift.is_empty() && !awaits {
+            return Ok(seen);
+        }
+        if kernel.now().saturating_sub(begun) >= INTERFACE_WITHIN {
+            let why = drift.first().map_or_else(
+                || format!("its driver {} made no interface", request.driver),
+                |first| format!("{first}, though every step was accepted"),
+            );
+            return Err(
+                Error::new(Kind::Unsupported, format!("{}: {why}", seen.name)).device(seen.name)
+            );
+        }
+        kernel.pause(POLL);
+    }
+}
+
+/// The mode without an IOMMU is a switch of the whole host: it is not left on for nothing.
+fn with_noiommu_off<K: Kernel>(kernel: &K, look: &Look, plan: &Plan, error: Error) -> Error {
+    let switched = plan.steps.contains(&Step::AllowNoIommu { on: true });
+    if !switched || look.platform.noiommu == NoIommu::On {
+        return error;
+    }
+    match kernel.apply(&Step::AllowNoIommu { on: false }, STEP_WITHIN) {
+        Ok(_) => error,
+        Err(_) => error.detail("VFIO's mode without an IOMMU may still be on"),
+    }
+}
+
+/// What going back comes to.
+enum Way {
+    /// There is nothing to do.
+    Already(Seen),
+    /// To what the record says.
+    To(Box<Record>, Seen),
+}
+
+/// Looks and decides how the device gets its kernel driver back, changing nothing.
+pub fn propose_back<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    back: &Back,
+) -> Result<Bound> {
+    let way = way(kernel, device, back, true, &super::Silent)?;
+    let ground = kernel.ground(device)?;
+    Ok(match way {
+        Way::Already(seen) => bound(seen, ground, Vec::new(), None),
+        Way::To(record, seen) => {
+            let steps = way_back::preview(&record, &seen);
+            bound(seen, ground, steps, None)
+        }
+    })
+}
+
+/// Gives the device back to its kernel driver, as it was before it was bound; without a record of
+/// that, to the driver that knows it.
+pub fn back<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    back: &Back,
+    progress: &dyn Progress,
+) -> Result<Bound> {
+    let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
+    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
+    if let Some(pf) = &pf {
+        no_resize_begun(kernel, pf)?;
+    }
+    let (record, before) = match way(kernel, device, back, false, progress)? {
+        Way::Already(seen) => {
+            kernel.forget(Shelf::Bindings, device)?;
+            return Ok(bound(seen, kernel.ground(device)?, Vec::new(), None));
+        }
+        Way::To(record, seen) => (record, seen),
+    };
+    kernel.begin(Shelf::Bindings, &record)?;
+    if let Some(driver) = &record.original.driver {
+        kernel.apply(&Step::LoadDriver { driver: driver.clone() }, STEP_WITHIN)?;
+    }
+    let problems = make_as_was(kernel, &record, progress)?;
+    if !problems.is_empty() {
+        let lines = problems.iter().map(ToString::to_string);
+        return Err(Error::new(Kind::Partial, format!("{} is not yet as it was", before.name))
+            .device(before.name.clone())
+            .details(lines.collect::<Vec<_>>())
+            .hint(format!("run it again: sriovctl bind-dpdk --restore {device}")));
+    }
+    kernel.forget(Shelf::Bindings, device)?;
+    let steps = way_back::preview(&record, &before);
+    let now = kernel.inspect(device, Some(&record.netns))?;
+    Ok(bound(now, kernel.ground(device)?, steps, before.driver))
+}
+
+fn bound(seen: Seen, ground: Ground, steps: Vec<Step>, before: Option<String>) -> Bound {
+    Bound {
+        device: seen.device.clone(),
+        name: seen.name.clone(),
+        before: before.or_else(|| seen.driver.clone()),
+        changed: !steps.is_empty(),
+        steps,
+        notes: Vec::new(),
+        seen,
+        ground,
+    }
+}
+
+fn way<K: Kernel + Store>(
+    kernel: &K,
+    device: &DeviceId,
+    back: &Back,
+    dry_run: bool,
+    progress: &dyn Progress,
+) -> Result<Way> {
+    let attachment = clear_the_way(kernel, device, dry_run, progress)?;
+    let seen = kernel.inspect(device, None)?;
+    if !seen.exists {
+        return Err(gone(&seen));
+    }
+    if let Some(record) = attachment {
+        return Err(held(&seen, &record));
+    }
+    let open: Vec<&Holder> = seen.users.iter().filter_map(User::holder).collect();
+    if !open.is_empty() {
+        return Err(is_open(&seen, &open));
+    }
+    let has_kernel_driver = seen.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
+    let record = current(kernel, device)?;
+    if has_kernel_driver {
+        // Somebody else gave it back: how it was before is not how it shall be any more. What was
+        // bound to a kernel driver here is another matter.
+        let ours = record.filter(|record| record.wanted.driver == seen.driver);
+        let ours = ours.filter(|record| record.before_binding().driver != seen.driver);
+        let Some(record) = ours else { return Ok(Way::Already(seen)) };
+        return Ok(Way::To(Box::new(backwards(record, back)), seen));
+    }
+    if let Some(record) = record {
+        return Ok(Way::To(Box::new(backwards(record, back)), seen));
+    }
+    let driver = match &back.driver {
+        Some(driver) => driver.clone(),
+        None => native(kernel, &seen)?,
+    };
+    let record = to_native(kernel, &seen, driver, back)?;
+    Ok(Way::To(Box::new(record), seen))
+}
+
+/// The journal of the way back.
+fn backwards(record: Record, back: &Back) -> Record {
+    let original = record.before_binding().clone();
+    let wanted = Wanted { no_reset: record.wanted.no_reset || back.no_reset, ..record.wanted };
+    Record { original, first: None, wanted, ..record }
+}
+
+/// The driver of the kernel's that knows the device.
+fn native<K: Kernel>(kernel: &K, seen: &Seen) -> Result<String> {
+    let ground = kernel.ground(&seen.device)?;
+    let mut kernels = ground.native.iter().filter(|driver| !is_userspace_driver(driver));
+    kernels.next().cloned().ok_or_else(|| {
+        let id = ground.id.map(|id| format!(" ({id})")).unwrap_or_default();
+        Error::new(Kind::NotFound, format!("no driver of this kernel's knows {}{id}", seen.name))
+            .device(seen.name.clone())
+            .hint("name it: sriovctl bind-dpdk --restore --driver NAME")
+    })
+}
+
+/// Bound by other means: it comes back as its driver makes it.
+fn to_native<K: Kernel + Store>(
+    kernel: &K,
+    seen: &Seen,
+    driver: String,
+    back: &Back,
+) -> Result<Record> {
+    if let DriverState::Unknown(nearest) = kernel.driver_state(&driver)? {
+        return Err(explain::no_driver(&driver, nearest.as_deref()));
+    }
+    let moment = kernel.moment()?;
+    Ok(Record {
+        format: FORMAT,
+        boot_id: moment.boot_id,
+        since: moment.time,
+        device: seen.device.clone(),
+        vf_of: seen.vf_of.clone(),
+        owner: Owner::manual(),
+        netns: kernel.host_netns()?,
+        ifname: String::new(),
+        original: Original {
+            name: None,
+            altnames: Vec::new(),
+            mtu: None,
+            mac: None,
+            up: false,
+            settings: seen.settings.clone(),
+            driver: Some(driver),
+            driver_override: None,
+        },
+        first: None,
+        wanted: Wanted { no_reset: back.no_reset, ..Wanted::default() },
+    })
+}
+
+/// Forgets the bindings of a PF's VFs that a change of their number ended.
+pub(super) fn forget_ended<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
+    for stored in kernel.all_stored(Shelf::Bindings)? {
+        let Stored::Attached(record) = stored else { continue };
+        if record.vf_of.as_ref().is_none_or(|of| of.pf != *pf) {
+            continue;
+        }
+        let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+        if !seen.exists || seen.driver != record.wanted.driver {
+            kernel.forget(Shelf::Bindings, &record.device)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! `bind-dpdk`: another driver for a device, so that user space can drive it, or an explanation
+//! why not. (kernel: drivers/base/bus.c, drivers/pci/pci-driver.c, drivers/vfio)
+
+use std::net::IpAddr;
+
+use super::attach::Moment;
+use super::replay::differences;
+use crate::model::assemble::is_userspace_driver;
+use crate::model::binding::{DriverState, Ground, Member, NoIommu, Platform};
+use crate::model::facts::Holder;
+use crate::model::ids::{DeviceId, MacAddr};
+use crate::model::link::VfSettings;
+use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
+use crate::model::seen::Seen;
+use crate::model::step::{NodeAccess, Step, Subject, VfAttr};
+use crate::model::usage::User;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The driver.
+    pub driver: String,
+    /// MAC that the PF sets; `None`: the one that the interface has, if the PF has set none.
+    pub mac: Option<MacAddr>,
+    /// Settings in the PF; `None` is left alone.
+    pub settings: VfSettings,
+    /// Do it although the host would lose something, or user space gain nothing.
+    pub force: bool,
+    /// Bind to VFIO without an IOMMU too.
+    pub allow_noiommu: bool,
+    /// Do not reset the device.
+    pub no_reset: bool,
+    /// Who may open its nodes.
+    pub node: Option<NodeAccess>,
+    /// Keep the device for this driver (`driver_override`) afterwards.
+    pub keep_override: bool,
+    /// The address at which the caller's SSH session arrives.
+    pub session: Option<IpAddr>,
+    /// What else is bound by the same command: no obstacle in an IOMMU group.
+    pub together: Vec<DeviceId>,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// The device.
+    pub seen: &'a Seen,
+    /// Its surroundings.
+    pub ground: &'a Ground,
+    /// The machine.
+    pub platform: &'a Platform,
+    /// Whether the driver is there.
+    pub driver: &'a DriverState,
+    /// Its attachment, if it has one.
+    pub attachment: Option<&'a Record>,
+    /// An earlier binding, if it has one.
+    pub binding: Option<&'a Record>,
+    /// The namespace that this program runs in.
+    pub host: &'a NetnsId,
+    /// Now.
+    pub moment: &'a Moment,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// It is not there.
+    Gone,
+    /// Somebody has it.
+    Held(Box<Record>),
+    /// Its driver would take its VFs with it.
+    HasVfs(usize),
+    /// There is no such driver; perhaps this one was meant.
+    UnknownDriver(Option<String>),
+    /// The kernel's lockdown mode forbids it.
+    Lockdown(String),
+    /// Processes have its node open: the kernel would wait until they let go.
+    Open(Vec<Holder>),
+    /// Its interface is in another namespace.
+    Away(String),
+    /// The host would lose an address, a route, or what is built on it.
+    InUse {
+        /// By what.
+        users: Vec<User>,
+        /// Whether the caller's own session comes in through it.
+        session: bool,
+    },
+    /// Its kernel driver and DPDK work on it together: taking it away makes DPDK fail.
+    Bifurcated(String),
+    /// There is no IOMMU.
+    NoIommu,
+    /// This kernel has no VFIO without an IOMMU.
+    NoIommuAbsent,
+    /// Other devices of its IOMMU group are with kernel drivers.
+    NotViable(Vec<Member>),
+    /// Settings that only a PF can make, and it has none here.
+    NeedsPf(Vec<VfAttr>),
+}
+
+impl Refusal {
+    /// Whether `--force` would go on.
+    pub fn can_be_forced(&self) -> bool {
+        matches!(self, Self::InUse { .. } | Self::Bifurcated(_) | Self::NotViable(_))
+    }
+}
+
+/// What will be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is written down before the first step.
+    pub record: Record,
+    /// The steps; none: it is so already.
+    pub steps: Vec<Step>,
+    /// Whether the record is kept: `--restore` goes back to it.
+    pub keeps_record: bool,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+}
+
+/// Whether the driver is one of VFIO's.
+pub fn is_vfio(driver: &str) -> bool {
+    is_userspace_driver(driver) && driver.contains("vfio")
+}
+
+/// Decides how the device gets the driver.
+pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
+    refuse(request, sight)?;
+    let Sight { seen, ground, platform, binding, .. } = sight;
+    let wanted = wanted(request, seen);
+    let has = seen.settings.clone().unwrap_or_default();
+    let mut steps = Vec::new();
+    if let Some(vf) = seen.vf() {
+        let set = |attr| Step::SetVf { vf: vf.clone(), attr };
+        let settings = wanted.settings.iter().copied();
+        steps.extend(settings.filter(|attr| attr.is_set_in(&has) != Some(true)).map(set));
+        // While its kernel driver still has it: DPDK sees the MAC that the host has always seen.
+        let mac = wanted.mac.filter(|mac| has.mac != Some(*mac));
+        steps.extend(mac.map(|mac| set(VfAttr::Mac(mac))));
+    }
+    let is_bound = seen.driver.as_ref() == Some(&request.driver);
+    if is_bound {
+        let keep = request.keep_override && seen.driver_override.as_ref() != Some(&request.driver);
+        let of = Subject::Device(seen.device.clone());
+        let driver = Some(request.driver.clone());
+        steps.extend(keep.then_some(Step::SetOverride { of, driver }));
+    } else {
+        steps.extend(bind(request, seen, ground, platform));
+    }
+    steps.extend(request.node.map(|access| Step::SetNode { device: seen.device.clone(), access }));
+    let record = Record {
+        format: FORMAT,
+        boot_id: sight.moment.boot_id.clone(),
+        since: sight.moment.time,
+        device: seen.device.clone(),
+        vf_of: seen.vf_of.clone(),
+        owner: Owner::manual(),
+        netns: sight.host.clone(),
+        ifname: String::new(),
+        original: original(seen),
+        first: binding.map(|record| record.before_binding().clone()),
+        wanted,
+    };
+    Ok(Plan {
+        record,
+        notes: notes(request, sight),
+        // Bound by other means: how it was before nobody wrote down.
+        keeps_record: !is_bound || binding.is_some(),
+        steps,
+    })
+}
+
+fn refuse(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
+    let Sight { seen, ground, platform, moment, .. } = sight;
+    if !seen.exists {
+        return Err(Refusal::Gone);
+    }
+    if let Some(record) = sight.attachment.filter(|record| record.boot_id == moment.boot_id) {
+        return Err(Refusal::Held(Box::new(record.clone())));
+    }
+    let mut settings = differences(&VfSettings::default(), &request.settings);
+    settings.extend(request.mac.map(VfAttr::Mac));
+    if seen.settings.is_none() && !settings.is_empty() {
+        return Err(Refusal::NeedsPf(settings));
+    }
+    if seen.driver.as_ref() == Some(&request.driver) {
+        return Ok(());
+    }
+    if ground.vfs > 0 {
+        return Err(Refusal::HasVfs(ground.vfs));
+    }
+    if let DriverState::Unknown(nearest) = sight.driver {
+        return Err(Refusal::UnknownDriver(nearest.clone()));
+    }
+    let is_uio = request.driver.contains("uio") && is_userspace_driver(&request.driver);
+    if let (true, Some(mode)) = (is_uio, &platform.lockdown) {
+        return Err(Refusal::Lockdown(mode.clone()));
+    }
+    leaves_the_host_whole(request, seen)?;
+    if is_userspace_driver(&request.driver) && !request.force {
+        let drivers = seen.driver.iter().chain(&ground.pf_driver).chain(&ground.native);
+        let mut bifurcated = drivers.filter(|d| d.starts_with("mlx5_") || d.starts_with("mlx4_"));
+        if let Some(driver) = bifurcated.next() {
+            return Err(Refusal::Bifurcated(driver.clone()));
+        }
+    }
+    if is_vfio(&request.driver) { has_a_group(request, sight) } else { Ok(()) }
+}
+
+/// Nobody else must lose the device by it.
+fn leaves_the_host_whole(request: &Request, seen: &Seen) -> Result<(), Refusal> {
+    let open: Vec<Holder> = seen.users.iter().filter_map(User::holder).cloned().collect();
+    if !open.is_empty() {
+        return Err(Refusal::Open(open));
+    }
+    if let Some(User::Netns(netns)) = seen.users.iter().find(|u| matches!(u, User::Netns(_))) {
+        return Err(Refusal::Away(netns.label()));
+    }
+    let users: Vec<User> = seen.users.iter().filter(|user| **user != User::Up).cloned().collect();
+    if users.is_empty() || request.force {
+        return Ok(());
+    }
+    let address = request.session.map(|ip| ip.to_string());
+    let session = address.is_some_and(|ip| {
+        users.iter().any(|user| user.to_string().split('/').next() == Some(ip.as_str()))
+    });
+    Err(Refusal::InUse { users, session })
+}
+
+fn has_a_group(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
+    let Sight { seen, ground, platform, .. } = sight;
+    match &ground.group {
+        Some(group) => {
+            let mut others = group.in_the_way_of(&seen.device);
+            others.retain(|member| !request.together.contains(&member.device));
+            if others.is_empty() || request.force {
+                return Ok(());
+            }
+            Err(Refusal::NotViable(others.into_iter().cloned().collect()))
+        }
+        None if !request.allow_noiommu => Err(Refusal::NoIommu),
+        None if platform.noiommu == NoIommu::Absent => Err(Refusal::NoIommuAbsent),
+        None => Ok(()),
+    }
+}
+
+/// From one driver to another.
+///
+/// The override comes before the unbinding, so that nothing else can take the device in between,
+/// and the driver's own `bind` tells why it fails, which `drivers_probe` does not.
+fn bind(request: &Request, seen: &Seen, ground: &Ground, platform: &Platform) -> Vec<Step> {
+    let driver = &request.driver;
+    let of = Subject::Device(seen.device.clone());
+    let set_override = |driver: Option<String>| Step::SetOverride { of: of.clone(), driver };
+    let mut steps = vec![Step::LoadDriver { driver: driver.clone() }];
+    let without_iommu = is_vfio(driver) && ground.group.is_none();
+    if without_iommu && platform.noiommu != NoIommu::On {
+        steps.push(Step::AllowNoIommu { on: true });
+    }
+    // An override forces any driver onto a device, also one that crashes on it: only for those that
+    // take every device, and those that know this one. (With autoprobe off it is the only way.)
+    let may_force = is_userspace_driver(driver) || ground.native.contains(driver);
+    let while_binding = may_force.then(|| driver.clone());
+    if seen.driver_override != while_binding {
+        steps.push(set_override(while_binding.clone()));
+    }
+    steps.extend(seen.driver.as_ref().map(|_| Step::Unbind { of: of.clone() }));
+    if ground.can_reset && !request.no_reset {
+        steps.push(Step::Reset { device: seen.device.clone() });
+    }
+    steps.push(Step::Bind { of: of.clone(), driver: driver.clone() });
+    let afterwards =
+        if request.keep_override { Some(driver.clone()) } else { seen.driver_override.clone() };
+    if afterwards != while_binding {
+        steps.push(set_override(afterwards));
+    }
+    steps
+}
+
+fn original(seen: &Seen) -> Original {
+    let link = seen.host_link();
+    Original {
+        name: link.map(|link| link.name.clone()),
+        altnames: link.map(|link| link.altnames.clone()).unwrap_or_default(),
+        mtu: link.and_then(|link| link.mtu),
+        mac: link.and_then(|link| link.mac),
+        up: link.is_some_and(|link| link.up == Some(true)),
+        settings: seen.settings.clone(),
+        driver: seen.driver.clone(),
+        driver_override: seen.driver_override.clone(),
+    }
+}
+
+fn wanted(request: &Request, seen: &Seen) -> Wanted {
+    let settings = VfSettings { mac: None, ..request.settings.clone() };
+    let unset = seen.settings.as_ref().is_some_and(|has| has.mac == Some(MacAddr::ZERO));
+    let own = seen.host_link().and_then(|link| link.mac).filter(|mac| unset && !mac.is_zero());
+    // A kernel driver brings its MAC along; of user space only the PF knows it.
+    let own = own.filter(|_| is_userspace_driver(&request.driver));
+    Wanted {
+        settings: differences(&VfSettings::default(), &settings),
+        mac: request.mac.or(own),
+        driver: Some(request.driver.clone()),
+        node: request.node,
+        no_reset: request.no_reset,
+        ..Wanted::default()
+    }
+}
+
+fn notes(request: &Request, sight: Sight<'_>) -> Vec<String> {
+    let Sight { ground, platform, .. } = sight;
+    let mut notes = Vec::new();
+    if is_vfio(&request.driver) && ground.group.is_none() {
+        notes.push(
+            "without an IOMMU the device can write to all memory, and the kernel is tainted"
+                .to_owned(),
+        );
+    }
+    if request.driver == "vfio-pci" && !ground.variants.is_empty() {
+        let names = ground.variants.join(", ");
+        notes.push(format!("for virtual machines there is a driver of its own: --driver {names}"));
+    }
+    let for_a_user = request.node.is_some_and(|node| node.uid.is_some_and(|uid| uid != 0));
+    if let (true, true, Some(limit)) =
+        (for_a_user, is_vfio(&request.driver), platform.memlock.filter(|limit| *limit < 1 << 30))
+    {
+        notes.push(format!(
+            "a process may lock {} MiB of memory here, and DPDK locks all it uses: raise memlock in \
+             /etc/security/limits.d, or LimitMEMLOCK of the service",
+            limit >> 20
+        ));
+    }
+    notes
+}
