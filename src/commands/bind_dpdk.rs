@@ -10,7 +10,7 @@ use crate::cli::{BindDpdk, Carrier, OnOff};
 use crate::engine::attach::LOCK_WAIT;
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
-use crate::engine::{Account, Kernel, Progress};
+use crate::engine::{Account, Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::binding::Node;
 use crate::model::facts::Scope;
@@ -67,7 +67,7 @@ impl NodeView {
 }
 
 /// Binds, gives back, or shows; what could not be done comes back as an error that was not yet said.
-pub fn run<K: Kernel + Store>(
+pub fn run<K: Kernel + Store + Surroundings>(
     args: &BindDpdk,
     kernel: &K,
     console: &Console,
@@ -126,7 +126,7 @@ struct Job<'a, K> {
     request: Request,
 }
 
-impl<K: Kernel + Store> Job<'_, K> {
+impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     /// Decides about every device before the first is changed.
     fn look_at_all(&self, devices: &[DeviceId]) -> Result<Vec<Bound>> {
         let look = |device: &DeviceId| match &self.back {
@@ -205,7 +205,7 @@ impl Progress for Counted<'_> {
     }
 }
 
-fn request<K: Kernel>(args: &BindDpdk, kernel: &K) -> Result<Request> {
+fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Request> {
     if let Some(mac) = args.mac.filter(|mac| mac.is_multicast() || mac.is_zero()) {
         let text = format!("{mac} cannot be the MAC of a VF: it is zero or names a group");
         return Err(Error::new(Kind::Usage, text));
@@ -238,7 +238,7 @@ fn session() -> Option<std::net::IpAddr> {
     std::env::var("SSH_CONNECTION").ok()?.split(' ').nth(2)?.parse().ok()
 }
 
-fn access<K: Kernel>(args: &BindDpdk, kernel: &K) -> Result<Option<NodeAccess>> {
+fn access<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Option<NodeAccess>> {
     let mut access = NodeAccess { mode: args.mode, ..NodeAccess::default() };
     if let Some(owner) = &args.owner {
         let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
@@ -257,7 +257,7 @@ fn access<K: Kernel>(args: &BindDpdk, kernel: &K) -> Result<Option<NodeAccess>> 
 }
 
 /// The devices that are named, each once.
-pub(super) fn devices<K: Kernel>(
+pub(super) fn devices<K: Kernel + Surroundings>(
     args: &BindDpdk,
     kernel: &K,
     inventory: &Inventory,
@@ -315,7 +315,11 @@ fn named(
 }
 
 /// A card without SR-IOV.
-fn other<K: Kernel>(kernel: &K, error: &SelectError, selector: &Selector) -> Option<DeviceId> {
+fn other<K: Kernel + Surroundings>(
+    kernel: &K,
+    error: &SelectError,
+    selector: &Selector,
+) -> Option<DeviceId> {
     if !matches!(error, SelectError::Unknown { .. } | SelectError::NotSriov { .. }) {
         return None;
     }
@@ -326,7 +330,7 @@ fn other<K: Kernel>(kernel: &K, error: &SelectError, selector: &Selector) -> Opt
         .or_else(|| kernel.device_of(&text))
 }
 
-fn ask<K: Kernel>(
+fn ask<K: Kernel + Surroundings>(
     args: &BindDpdk,
     kernel: &K,
     console: &Console,

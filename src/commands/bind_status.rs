@@ -11,7 +11,7 @@ use super::table::{self, Column, Text, Tone};
 use super::view::UserView;
 use super::{say, write_json, writing};
 use crate::cli::BindDpdk;
-use crate::engine::Kernel;
+use crate::engine::{Kernel, Surroundings};
 use crate::error::Result;
 use crate::model::binding::{DriverState, Ground, HugePages};
 use crate::model::facts::Scope;
@@ -114,7 +114,7 @@ const PAGES: &[Column<HugePagesView>] = &[
 ];
 
 /// Prints it.
-pub fn run<K: Kernel>(
+pub fn run<K: Kernel + Surroundings>(
     args: &BindDpdk,
     kernel: &K,
     console: &Console,
@@ -179,7 +179,7 @@ fn select<'a>(inventory: &'a Inventory, args: &BindDpdk) -> Result<Vec<(&'a Pf, 
     Ok(found)
 }
 
-fn row<K: Kernel>(kernel: &K, pf: &Pf, vf: &Vf, knows_usage: bool) -> Result<Row> {
+fn row<K: Kernel + Surroundings>(kernel: &K, pf: &Pf, vf: &Vf, knows_usage: bool) -> Result<Row> {
     let ground = match &vf.facts.device {
         Some(device) => kernel.ground(device)?,
         None => Ground::default(),
@@ -216,7 +216,10 @@ fn members_of(group: &crate::model::binding::Group) -> Vec<MemberView> {
 
 /// Drivers that the device could be bound to: those for user space that there are, VFIO's own for
 /// it, and the kernel's that know it.
-pub(super) fn available<K: Kernel>(kernel: &K, ground: &Ground) -> Result<Vec<String>> {
+pub(super) fn available<K: Kernel + Surroundings>(
+    kernel: &K,
+    ground: &Ground,
+) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for driver in ["vfio-pci", "uio_pci_generic", "igb_uio"] {
         if !matches!(kernel.driver_state(driver)?, DriverState::Unknown(_)) {

@@ -10,9 +10,9 @@ use super::console::{Bar, Console};
 use super::table::{self, Column, Text, Tone};
 use super::{say, write_json, writing};
 use crate::cli::{Form, InspectState};
-use crate::engine::Kernel;
 use crate::engine::state::{self, Entry, Verdict};
 use crate::engine::store::{Shelf, Store};
+use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -64,7 +64,7 @@ const COLUMNS: &[Column<Row>] = &[
 ];
 
 /// Shows, repairs or watches; what is not ok comes back as an error that was not yet said.
-pub fn run<K: Kernel + Store>(
+pub fn run<K: Kernel + Store + Surroundings>(
     args: &InspectState,
     kernel: &K,
     console: &Console,
@@ -166,7 +166,7 @@ fn selected<K: Kernel + Store>(args: &InspectState, kernel: &K) -> Result<Only> 
     Ok(Only::Some { devices, containers })
 }
 
-fn repair<K: Kernel + Store>(
+fn repair<K: Kernel + Store + Surroundings>(
     args: &InspectState,
     kernel: &K,
     console: &Console,

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, NetnsArgs};
 use crate::engine::store::Store;
-use crate::engine::{Kernel, NetnsChoice};
+use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::inventory::Inventory;
 use crate::model::step::Step;
@@ -30,7 +30,7 @@ use crate::model::step::Step;
 use self::console::Console;
 
 /// Runs the command line on a host.
-pub fn run<K: Kernel + Store>(cli: &Cli, kernel: &K) -> ExitCode {
+pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
@@ -83,7 +83,7 @@ pub fn usage(error: &clap::Error, args: impl Iterator<Item = std::ffi::OsString>
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-fn dispatch<K: Kernel + Store>(
+fn dispatch<K: Kernel + Store + Surroundings>(
     command: &Command,
     kernel: &K,
     console: &Console,

@@ -12,7 +12,7 @@ use self::words::{gone, held, is_open, refusal_error};
 use super::attach::{LOCK_WAIT, STEP_WITHIN, clear_the_way, no_resize_begun, undo};
 use super::restore::restore as make_as_was;
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress};
+use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::binding::{DriverState, Ground, NoIommu, Platform};
@@ -61,24 +61,40 @@ pub struct Back {
 }
 
 /// Looks and decides, changing nothing.
-pub fn propose<K: Kernel + Store>(
+pub fn propose<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     request: &Request,
 ) -> Result<Bound> {
+    if is_way_back(kernel, &kernel.inspect(device, None)?, request)? {
+        let way = Back { no_reset: request.no_reset, ..Back::default() };
+        return propose_back(kernel, device, &way);
+    }
     let (look, plan) = decide(kernel, device, request, true, &super::Silent)?;
     Ok(look.into_bound(plan))
 }
 
+/// Whether the driver that is asked for is the one that the device had before it was bound.
+fn is_way_back<K: Kernel + Store>(kernel: &K, seen: &Seen, request: &Request) -> Result<bool> {
+    let binding = current(kernel, &seen.device)?;
+    let before = binding.as_ref().and_then(|record| record.before_binding().driver.as_ref());
+    Ok(before == Some(&request.driver) && seen.driver.as_ref() != before)
+}
+
 /// Gives the device the driver.
-pub fn bind<K: Kernel + Store>(
+pub fn bind<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     request: &Request,
     wait: Duration,
     progress: &dyn Progress,
 ) -> Result<Bound> {
-    let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
+    let first = kernel.inspect(device, None)?;
+    if is_way_back(kernel, &first, request)? {
+        let way = Back { no_reset: request.no_reset, ..Back::default() };
+        return back(kernel, device, &way, progress);
+    }
+    let pf = first.vf_of.map(|of| of.pf);
     let _guard = kernel.lock_device(device, pf.as_ref(), wait)?;
     if let Some(pf) = &pf {
         no_resize_begun(kernel, pf)?;
@@ -126,7 +142,7 @@ impl Look {
     }
 }
 
-fn decide<K: Kernel + Store>(
+fn decide<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     request: &Request,
@@ -166,7 +182,7 @@ fn current<K: Kernel + Store>(kernel: &K, device: &DeviceId) -> Result<Option<Re
 }
 
 /// Takes the steps; returns whether anything was changed, and the device as it is then.
-fn run<K: Kernel + Store>(
+fn run<K: Kernel + Store + Surroundings>(
     kernel: &K,
     look: &Look,
     plan: &Plan,
@@ -177,7 +193,11 @@ fn run<K: Kernel + Store>(
     for step in &plan.steps {
         let name = &look.seen.name;
         progress.stage(&step.to_string().replace(&look.seen.device.to_string(), name), 0);
-        changed |= kernel.apply(step, STEP_WITHIN)? == Outcome::Changed;
+        let applied = kernel.apply(step, STEP_WITHIN).map_err(|error| match step {
+            Step::Reset { .. } => error.hint("go on without with --no-reset"),
+            _ => error,
+        });
+        changed |= applied? == Outcome::Changed;
     }
     let seen = look_until_so(kernel, &plan.record, request)?;
     let device = &plan.record.device;
@@ -232,7 +252,7 @@ enum Way {
 }
 
 /// Looks and decides how the device gets its kernel driver back, changing nothing.
-pub fn propose_back<K: Kernel + Store>(
+pub fn propose_back<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     back: &Back,
@@ -250,7 +270,7 @@ pub fn propose_back<K: Kernel + Store>(
 
 /// Gives the device back to its kernel driver, as it was before it was bound; without a record of
 /// that, to the driver that knows it.
-pub fn back<K: Kernel + Store>(
+pub fn back<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     back: &Back,
@@ -299,7 +319,7 @@ fn bound(seen: Seen, ground: Ground, steps: Vec<Step>, before: Option<String>) -
     }
 }
 
-fn way<K: Kernel + Store>(
+fn way<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     back: &Back,
@@ -347,7 +367,7 @@ fn backwards(record: Record, back: &Back) -> Record {
 }
 
 /// The driver of the kernel's that knows the device.
-fn native<K: Kernel>(kernel: &K, seen: &Seen) -> Result<String> {
+fn native<K: Surroundings>(kernel: &K, seen: &Seen) -> Result<String> {
     let ground = kernel.ground(&seen.device)?;
     let mut kernels = ground.native.iter().filter(|driver| !is_userspace_driver(driver));
     kernels.next().cloned().ok_or_else(|| {
@@ -359,7 +379,7 @@ fn native<K: Kernel>(kernel: &K, seen: &Seen) -> Result<String> {
 }
 
 /// Bound by other means: it comes back as its driver makes it.
-fn to_native<K: Kernel + Store>(
+fn to_native<K: Kernel + Store + Surroundings>(
     kernel: &K,
     seen: &Seen,
     driver: String,

@@ -67,6 +67,15 @@ pub trait Kernel {
     /// where it does not say.
     fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>>;
 
+    /// Lets time pass, until something may have changed.
+    fn pause(&self, time: Duration);
+
+    /// A clock that only goes forward.
+    fn now(&self) -> Duration;
+}
+
+/// What a change of a driver needs to know beyond the device.
+pub trait Surroundings {
     /// What surrounds a device: its IOMMU group, nodes and drivers.
     fn ground(&self, device: &DeviceId) -> Result<Ground>;
 
@@ -87,12 +96,6 @@ pub trait Kernel {
 
     /// The namespace that this program runs in.
     fn host_netns(&self) -> Result<NetnsId>;
-
-    /// Lets time pass, until something may have changed.
-    fn pause(&self, time: Duration);
-
-    /// A clock that only goes forward.
-    fn now(&self) -> Duration;
 }
 
 /// What an account is of.

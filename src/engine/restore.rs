@@ -55,7 +55,9 @@ pub fn restore<K: Kernel>(
                     problems.push(error);
                     return Ok(problems);
                 }
-                if matters(step, record) || error.kind() != Kind::Unsupported {
+                if matches!(step, Step::Reset { .. }) {
+                    progress.note(&format!("{error}; going on without"));
+                } else if matters(step, record) || error.kind() != Kind::Unsupported {
                     problems.push(error);
                 } else {
                     progress.note(&format!("left as it is: {error}"));

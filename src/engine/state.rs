@@ -8,7 +8,7 @@ use super::detach::{Detached, detach};
 use super::numvfs;
 use super::restore::restore;
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress};
+use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::{DeviceId, MacAddr};
@@ -255,7 +255,7 @@ fn actual(attr: VfAttr, settings: &crate::model::link::VfSettings) -> String {
 
 /// Puts one entry right: gives back what has no owner any more, sets again what drifted, puts aside
 /// what is no record. Returns what was done, as a phrase.
-pub fn repair<K: Kernel + Store>(
+pub fn repair<K: Kernel + Store + Surroundings>(
     kernel: &K,
     entry: &Entry,
     progress: &dyn Progress,

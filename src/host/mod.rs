@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use self::netlink::Netlink;
 use self::netlink::devlink::Devlink;
-use crate::engine::{Account, Kernel, NetnsChoice};
+use crate::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
 use crate::model::binding::{DriverState, Ground, HugePages, Platform};
@@ -202,6 +202,38 @@ fn add_devlink(facts: &mut Facts, scope: Scope) -> Result<()> {
     Ok(())
 }
 
+impl Surroundings for Host {
+    fn ground(&self, device: &DeviceId) -> Result<Ground> {
+        Ok(self.ground_of(device))
+    }
+
+    fn platform(&self) -> Result<Platform> {
+        Ok(self.platform_facts())
+    }
+
+    fn driver_state(&self, driver: &str) -> Result<DriverState> {
+        Ok(self.state_of_driver(driver))
+    }
+
+    fn device_of(&self, netdev: &str) -> Option<DeviceId> {
+        let link = self.root.join("sys/class/net").join(netdev).join("device");
+        DeviceId::new("pci", &sysfs::link_name(&link)?).filter(|device| device.pci().is_some())
+    }
+
+    fn account(&self, name: &str, kind: Account) -> Result<u32> {
+        accounts::number(&self.root, name, kind)
+    }
+
+    fn hugepages(&self) -> Result<Vec<HugePages>> {
+        Ok(self.huge_pages())
+    }
+
+    fn host_netns(&self) -> Result<NetnsId> {
+        let (device, inode) = netns::own()?;
+        Ok(NetnsId { path: "/proc/self/ns/net".to_owned(), device, inode })
+    }
+}
+
 impl Kernel for Host {
     type Guard = lock::Guard;
 
@@ -266,36 +298,6 @@ impl Kernel for Host {
 
     fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>> {
         self.count_by_kernel(pf)
-    }
-
-    fn ground(&self, device: &DeviceId) -> Result<Ground> {
-        Ok(self.ground_of(device))
-    }
-
-    fn platform(&self) -> Result<Platform> {
-        Ok(self.platform_facts())
-    }
-
-    fn driver_state(&self, driver: &str) -> Result<DriverState> {
-        Ok(self.state_of_driver(driver))
-    }
-
-    fn device_of(&self, netdev: &str) -> Option<DeviceId> {
-        let link = self.root.join("sys/class/net").join(netdev).join("device");
-        DeviceId::new("pci", &sysfs::link_name(&link)?).filter(|device| device.pci().is_some())
-    }
-
-    fn account(&self, name: &str, kind: Account) -> Result<u32> {
-        accounts::number(&self.root, name, kind)
-    }
-
-    fn hugepages(&self) -> Result<Vec<HugePages>> {
-        Ok(self.huge_pages())
-    }
-
-    fn host_netns(&self) -> Result<NetnsId> {
-        let (device, inode) = netns::own()?;
-        Ok(NetnsId { path: "/proc/self/ns/net".to_owned(), device, inode })
     }
 
     fn pause(&self, time: Duration) {

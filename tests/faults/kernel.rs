@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sriovctl::engine::store::{Store, Stored};
-use sriovctl::engine::{Kernel, NetnsChoice};
+use sriovctl::engine::store::{Shelf, Store, Stored};
+use sriovctl::engine::{Account, Kernel, NetnsChoice, Surroundings};
+use sriovctl::model::binding::{DriverState, Ground, Group, HugePages, Member, NoIommu, Platform};
 use sriovctl::model::explain;
 use sriovctl::model::facts::{PfFacts, Scope, VfFacts};
 use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, VfIndex};
@@ -17,7 +18,7 @@ use sriovctl::model::link::{Link, LinkState, Netns, VfSettings, VlanTag};
 use sriovctl::model::plan::attach::Moment;
 use sriovctl::model::record::{NetnsId, Record, Resize, VfOf};
 use sriovctl::model::seen::{Seen, Target};
-use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Step, VfAttr};
+use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Step, Subject, VfAttr};
 use sriovctl::model::usage::User;
 use sriovctl::{Error, Kind, Result};
 
@@ -34,15 +35,25 @@ pub struct World {
     pub namespaces: BTreeMap<u64, BTreeSet<String>>,
     /// Names of other interfaces of the host.
     pub host_others: BTreeSet<String>,
+    /// Whether VFIO takes devices without an IOMMU.
+    pub noiommu: bool,
+    /// Drivers that are loaded, or could be.
+    pub drivers: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct VfState {
     pub settings: VfSettings,
     pub driver: Option<String>,
     pub driver_override: Option<String>,
     pub netdev: Option<Netdev>,
     pub users: Vec<User>,
+    /// IOMMU group.
+    pub group: Option<u32>,
+    /// Owner and mode of the node that a driver for user space makes.
+    pub node: Option<(u32, u32, u32)>,
+    /// Whether a program in user space left something in the device.
+    pub dirty: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +70,16 @@ pub struct Netdev {
     pub ifindex: u32,
     /// When it can be seen.
     pub appears: Duration,
+}
+
+/// A node comes and goes with the driver, and what is left in a device is asked for by itself.
+impl PartialEq for VfState {
+    fn eq(&self, other: &Self) -> bool {
+        let known =
+            |vf: &Self| (vf.settings.clone(), vf.driver.clone(), vf.driver_override.clone());
+        let more = |vf: &Self| (vf.netdev.clone(), vf.users.clone(), vf.group);
+        known(self) == known(other) && more(self) == more(other)
+    }
 }
 
 /// The number of an interface does not survive, nor does anyone expect it to.
@@ -102,6 +123,8 @@ pub struct FakeKernel {
     pub locked: Cell<bool>,
     pub boot_id: RefCell<String>,
     pub records: RefCell<BTreeMap<DeviceId, (bool, Record)>>,
+    /// Journals and complete records of bindings.
+    pub bindings: RefCell<BTreeMap<DeviceId, (Option<Record>, Option<Record>)>>,
     pub resizes: RefCell<BTreeMap<DeviceId, Resize>>,
     /// VFs whose MAC the PF has set, and not merely lists.
     pf_set: RefCell<BTreeSet<u16>>,
@@ -123,6 +146,10 @@ impl FakeKernel {
                 vfs: BTreeMap::new(),
                 namespaces: BTreeMap::new(),
                 host_others: BTreeSet::new(),
+                noiommu: false,
+                drivers: ["igbvf", "vfio-pci", "uio_pci_generic", "e1000e", "some_vfio_pci"]
+                    .map(str::to_owned)
+                    .into(),
             }),
             faults: RefCell::default(),
             applied: Cell::new(0),
@@ -130,6 +157,7 @@ impl FakeKernel {
             locked: Cell::new(false),
             boot_id: RefCell::new("boot".into()),
             records: RefCell::default(),
+            bindings: RefCell::default(),
             resizes: RefCell::default(),
             pf_set: RefCell::default(),
             operations: Cell::new(0),
@@ -243,6 +271,9 @@ impl FakeKernel {
             driver_override: None,
             netdev,
             users: Vec::new(),
+            group: Some(u32::from(index)),
+            node: None,
+            dirty: false,
         };
         self.pf_set.borrow_mut().remove(&index);
         self.world.borrow_mut().vfs.insert(index, vf);
@@ -283,6 +314,10 @@ impl FakeKernel {
     fn change(&self, step: &Step) -> Result<()> {
         let faults = self.faults.borrow().clone();
         let mut world = self.world.borrow_mut();
+        if let Some((index, step)) = of_driver(step) {
+            drop(world);
+            return self.change_driver(step, index);
+        }
         if let Some(device) = step.device() {
             let index = index_of(device);
             let pf_set = self.pf_set.borrow().contains(&index);
@@ -305,31 +340,7 @@ impl FakeKernel {
             }
             Step::SetAutoprobe { on, .. } => world.autoprobe = Some(*on),
             Step::LoadDriver { .. } => {}
-            Step::SetOverride { driver, .. } => vf.unwrap()?.driver_override.clone_from(driver),
-            Step::Unbind { .. } => {
-                let vf = vf.unwrap()?;
-                (vf.driver, vf.netdev) = (None, None);
-            }
-            Step::Bind { driver, vf: of } => {
-                let vf = vf.unwrap()?;
-                if vf.driver_override.as_ref().is_some_and(|only| only != driver) {
-                    return Err(Self::refused(step, 19));
-                }
-                vf.driver = Some(driver.clone());
-                if driver == VF_DRIVER {
-                    drop(world);
-                    self.faults.borrow_mut().stuck = None;
-                    let netdev = self.new_netdev(of.index.0);
-                    self.change_vf(of.index.0, |vf| {
-                        vf.netdev = netdev;
-                        // A VF driver takes the MAC that the PF has set.
-                        let admin = vf.settings.mac.filter(|mac| !mac.is_zero());
-                        if let (Some(netdev), Some(mac)) = (&mut vf.netdev, admin) {
-                            netdev.mac = mac;
-                        }
-                    });
-                }
-            }
+            Step::AllowNoIommu { on } => world.noiommu = *on,
             Step::SetVf { attr, .. } => {
                 let settings = &mut vf.unwrap()?.settings;
                 match *attr {
@@ -382,10 +393,61 @@ impl FakeKernel {
                     LinkAttr::Name(name) => netdev.name.clone_from(name),
                 }
             }
-            Step::Link { .. }
-            | Step::BringHome { .. }
-            | Step::AltNames { .. }
-            | Step::Configure { .. } => unreachable!("is about a device"),
+            _ => unreachable!("is about a device"),
+        }
+        Ok(())
+    }
+
+    fn change_driver(&self, step: &Step, index: u16) -> Result<()> {
+        let mut world = self.world.borrow_mut();
+        let noiommu = world.noiommu;
+        let refused = |errno| Err(Self::refused(step, errno));
+        let Some(vf) = world.vfs.get_mut(&index) else { return refused(19) };
+        match step {
+            Step::SetOverride { driver, .. } => vf.driver_override.clone_from(driver),
+            Step::Unbind { .. } => (vf.driver, vf.netdev, vf.node) = (None, None, None),
+            Step::Reset { .. } => vf.dirty = false,
+            Step::SetNode { access, .. } => {
+                let Some((uid, gid, mode)) = &mut vf.node else { return refused(2) };
+                *uid = access.uid.unwrap_or(*uid);
+                *gid = access.gid.unwrap_or(*gid);
+                *mode = access.mode.unwrap_or(*mode);
+            }
+            Step::Bind { driver, .. } => {
+                if vf.driver.is_some() {
+                    return refused(16);
+                }
+                if vf.driver_override.as_ref().is_some_and(|only| only != driver) {
+                    return refused(19);
+                }
+                let forced = vf.driver_override.as_ref() == Some(driver);
+                match driver.as_str() {
+                    VF_DRIVER => {}
+                    "vfio-pci" | "some_vfio_pci" if vf.group.is_none() && !noiommu => {
+                        return refused(22);
+                    }
+                    "vfio-pci" | "some_vfio_pci" | "uio_pci_generic" if forced => {
+                        vf.node = Some((0, 0, 0o600));
+                        vf.dirty = true; // whatever runs there leaves something behind
+                    }
+                    _ => return refused(19),
+                }
+                vf.driver = Some(driver.clone());
+                if driver == VF_DRIVER {
+                    drop(world);
+                    self.faults.borrow_mut().stuck = None;
+                    let netdev = self.new_netdev(index);
+                    self.change_vf(index, |vf| {
+                        vf.netdev = netdev;
+                        // A VF driver takes the MAC that the PF has set.
+                        let admin = vf.settings.mac.filter(|mac| !mac.is_zero());
+                        if let (Some(netdev), Some(mac)) = (&mut vf.netdev, admin) {
+                            netdev.mac = mac;
+                        }
+                    });
+                }
+            }
+            _ => unreachable!("is about a driver"),
         }
         Ok(())
     }
@@ -491,6 +553,21 @@ impl FakeKernel {
     }
 }
 
+/// The VF of a step about a driver.
+fn of_driver(step: &Step) -> Option<(u16, &Step)> {
+    let index = |of: &Subject| match of {
+        Subject::Vf(vf) => vf.index.0,
+        Subject::Device(device) => index_of(device),
+    };
+    match step {
+        Step::SetOverride { of, .. } | Step::Unbind { of } | Step::Bind { of, .. } => {
+            Some((index(of), step))
+        }
+        Step::Reset { device } | Step::SetNode { device, .. } => Some((index_of(device), step)),
+        _ => None,
+    }
+}
+
 /// A VF that resets or comes up makes its own MAC known to the PF, which lists it as if the host
 /// had set it.
 fn tell_own_mac(settings: &mut VfSettings, netdev: &Netdev) {
@@ -536,6 +613,61 @@ fn link_of(netdev: &Netdev) -> Link {
         promisc: netdev.promisc,
         netns: netdev.netns.map(|inode| Arc::new(Netns { inode, ..Netns::default() })),
         ..Link::default()
+    }
+}
+
+impl Surroundings for FakeKernel {
+    fn ground(&self, device: &DeviceId) -> Result<Ground> {
+        let world = self.world.borrow();
+        let vf = world.vfs.get(&index_of(device));
+        let member = |(index, vf): (&u16, &VfState)| Member {
+            device: device_of(*index),
+            driver: vf.driver.clone(),
+            bridge: false,
+        };
+        let group = vf.and_then(|vf| vf.group).map(|number| Group {
+            number,
+            noiommu: false,
+            members: world
+                .vfs
+                .iter()
+                .filter(|(_, vf)| vf.group == Some(number))
+                .map(member)
+                .collect(),
+        });
+        Ok(Ground {
+            pf_driver: Some("igb".into()),
+            group,
+            native: vec![VF_DRIVER.into()],
+            can_reset: true,
+            ..Ground::default()
+        })
+    }
+
+    fn platform(&self) -> Result<Platform> {
+        let noiommu = if self.world.borrow().noiommu { NoIommu::On } else { NoIommu::Off };
+        Ok(Platform { noiommu, ..Platform::default() })
+    }
+
+    fn driver_state(&self, driver: &str) -> Result<DriverState> {
+        let known = self.world.borrow().drivers.contains(driver);
+        Ok(if known { DriverState::Loaded } else { DriverState::Unknown(None) })
+    }
+
+    fn device_of(&self, _: &str) -> Option<DeviceId> {
+        None
+    }
+
+    fn account(&self, name: &str, _: Account) -> Result<u32> {
+        Err(Error::new(Kind::NotFound, name))
+    }
+
+    fn hugepages(&self) -> Result<Vec<HugePages>> {
+        Ok(Vec::new())
+    }
+
+    fn host_netns(&self) -> Result<NetnsId> {
+        Ok(netns(1))
     }
 }
 
@@ -679,39 +811,87 @@ impl Kernel for FakeKernel {
 }
 
 impl Store for FakeKernel {
-    fn stored(&self, device: &DeviceId) -> Result<Option<Stored>> {
-        Ok(self.records.borrow().get(device).cloned().map(|(finished, record)| {
-            if finished { Stored::Attached(record) } else { Stored::Unfinished(record) }
-        }))
+    fn stored(&self, shelf: Shelf, device: &DeviceId) -> Result<Option<Stored>> {
+        Ok(match shelf {
+            Shelf::Attachments => {
+                self.records.borrow().get(device).cloned().map(|(finished, record)| {
+                    if finished { Stored::Attached(record) } else { Stored::Unfinished(record) }
+                })
+            }
+            Shelf::Bindings => {
+                self.bindings.borrow().get(device).cloned().and_then(|(journal, complete)| {
+                    journal.map(Stored::Unfinished).or(complete.map(Stored::Attached))
+                })
+            }
+        })
     }
 
-    fn all_stored(&self) -> Result<Vec<Stored>> {
-        let devices: Vec<DeviceId> = self.records.borrow().keys().cloned().collect();
-        Ok(devices.iter().filter_map(|device| self.stored(device).unwrap()).collect())
+    fn all_stored(&self, shelf: Shelf) -> Result<Vec<Stored>> {
+        let devices: Vec<DeviceId> = match shelf {
+            Shelf::Attachments => self.records.borrow().keys().cloned().collect(),
+            Shelf::Bindings => self.bindings.borrow().keys().cloned().collect(),
+        };
+        Ok(devices.iter().filter_map(|device| self.stored(shelf, device).unwrap()).collect())
     }
 
-    fn begin(&self, record: &Record) -> Result<()> {
+    fn begin(&self, shelf: Shelf, record: &Record) -> Result<()> {
+        let (device, record) = (record.device.clone(), record.clone());
         self.operation(|| {
-            self.records.borrow_mut().insert(record.device.clone(), (false, record.clone()));
+            match shelf {
+                Shelf::Attachments => {
+                    self.records.borrow_mut().insert(device, (false, record));
+                }
+                Shelf::Bindings => {
+                    self.bindings.borrow_mut().entry(device).or_default().0 = Some(record);
+                }
+            }
             Ok(())
         })
     }
 
-    fn commit(&self, device: &DeviceId) -> Result<()> {
+    fn commit(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
         self.operation(|| {
-            self.records.borrow_mut().get_mut(device).unwrap().0 = true;
+            match shelf {
+                Shelf::Attachments => self.records.borrow_mut().get_mut(device).unwrap().0 = true,
+                Shelf::Bindings => {
+                    let mut bindings = self.bindings.borrow_mut();
+                    let kept = bindings.get_mut(device).unwrap();
+                    kept.1 = kept.0.take();
+                }
+            }
             Ok(())
         })
     }
 
-    fn forget(&self, device: &DeviceId) -> Result<()> {
+    fn abandon(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
         self.operation(|| {
-            self.records.borrow_mut().remove(device);
+            match shelf {
+                Shelf::Attachments => {
+                    self.records.borrow_mut().retain(|of, (done, _)| of != device || *done);
+                }
+                Shelf::Bindings => {
+                    let mut bindings = self.bindings.borrow_mut();
+                    if let Some(kept) = bindings.get_mut(device) {
+                        kept.0 = None;
+                    }
+                    bindings.retain(|_, (journal, record)| journal.is_some() || record.is_some());
+                }
+            }
             Ok(())
         })
     }
 
-    fn set_aside(&self, _: &DeviceId) -> Result<String> {
+    fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
+        self.operation(|| {
+            match shelf {
+                Shelf::Attachments => drop(self.records.borrow_mut().remove(device)),
+                Shelf::Bindings => drop(self.bindings.borrow_mut().remove(device)),
+            }
+            Ok(())
+        })
+    }
+
+    fn set_aside(&self, _: Shelf, _: &DeviceId) -> Result<String> {
         unreachable!("records in memory are always whole")
     }
 

@@ -4,6 +4,7 @@
 //! were made in which order.
 
 mod attach;
+mod bind;
 mod kernel;
 mod numvfs;
 

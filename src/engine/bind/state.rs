@@ -4,7 +4,7 @@ use super::back;
 use crate::engine::attach::{LOCK_WAIT, STEP_WITHIN, clear};
 use crate::engine::state::{Drift, Verdict, of_settings};
 use crate::engine::store::{Shelf, Store, Stored};
-use crate::engine::{Kernel, Progress};
+use crate::engine::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::record::Record;
@@ -47,7 +47,7 @@ pub(in crate::engine) fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
 }
 
 /// Puts a binding right; returns what was done, as a phrase.
-pub(in crate::engine) fn repair<K: Kernel + Store>(
+pub(in crate::engine) fn repair<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     progress: &dyn Progress,

@@ -57,8 +57,11 @@ fn drivers(record: &Record, seen: &Seen) -> Vec<Step> {
     if seen.driver != original.driver {
         let mut unbind: Vec<Step> =
             seen.driver.iter().map(|_| Step::Unbind { of: of.clone() }).collect();
-        // What a program in user space did to it is not for the next one.
-        if seen.is_userspace() && !record.wanted.no_reset {
+        // What a program in user space did to it is not for the next one. Without a driver it was
+        // taken from one, and whoever did that died.
+        let was_bound = record.wanted.driver.as_deref().is_some_and(is_userspace_driver);
+        let was_userspace = seen.is_userspace() || (seen.driver.is_none() && was_bound);
+        if was_userspace && !record.wanted.no_reset {
             unbind.push(Step::Reset { device: seen.device.clone() });
         }
         match &original.driver {

@@ -1,0 +1,417 @@
+//! `bind-dpdk` when steps are refused, when the program dies, and when others meddle with the
+//! device in between: it is bound as asked for, or as it was, and has a driver either way.
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sriovctl::engine::Silent;
+use sriovctl::engine::attach::{Choice, attach};
+use sriovctl::engine::bind::{Back, Bound, back, bind, propose};
+use sriovctl::engine::detach::detach;
+use sriovctl::engine::numvfs;
+use sriovctl::engine::state::{self, Verdict};
+use sriovctl::engine::store::Shelf;
+use sriovctl::model::facts::Holder;
+use sriovctl::model::ids::{MacAddr, VlanId};
+use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
+use sriovctl::model::plan::bind::Request;
+use sriovctl::model::plan::{attach as attaching, numvfs as numbers};
+use sriovctl::model::record::Owner;
+use sriovctl::model::step::{IpConfig, NodeAccess};
+use sriovctl::model::usage::User;
+use sriovctl::{Error, Kind, Result};
+
+use super::kernel::{FakeKernel, Faults, PF, World, device_of, netns};
+use super::{CASES, count_case};
+
+static BINDS: AtomicU32 = AtomicU32::new(0);
+static BACKS: AtomicU32 = AtomicU32::new(0);
+
+/// VF 1 is the one that is bound.
+const VF: u16 = 1;
+const BLUE: u64 = 100;
+
+fn kernel() -> FakeKernel {
+    let kernel = FakeKernel::with_vfs(4);
+    {
+        let mut world = kernel.world.borrow_mut();
+        world.namespaces.insert(BLUE, ["lo".to_owned()].into());
+        world.host_others.insert("eth0".to_owned());
+    }
+    kernel.change_vf(VF, |vf| {
+        let netdev = vf.netdev.as_mut().unwrap();
+        (netdev.altnames, netdev.mtu) = (vec!["one".into()], 1400);
+        netdev.name = "blue".into();
+    });
+    kernel
+}
+
+fn to(driver: &str) -> Request {
+    Request { driver: driver.into(), ..Request::default() }
+}
+
+fn everything() -> Request {
+    Request {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
+        settings: VfSettings {
+            vlan: Some(VlanTag { id: VlanId(100), qos: 0, proto: VlanProto::Dot1q }),
+            trust: Some(true),
+            spoofchk: Some(false),
+            link_state: Some(LinkState::Enable),
+            ..VfSettings::default()
+        },
+        node: Some(NodeAccess { uid: Some(1000), gid: Some(1001), mode: Some(0o660) }),
+        keep_override: true,
+        ..to("vfio-pci")
+    }
+}
+
+fn bind_it(kernel: &FakeKernel, request: &Request) -> Result<Bound> {
+    bind(kernel, &device_of(VF), request, Duration::ZERO, &Silent)
+}
+
+fn give_back(kernel: &FakeKernel) -> Result<Bound> {
+    back(kernel, &device_of(VF), &Back::default(), &Silent)
+}
+
+fn repair(kernel: &FakeKernel) {
+    kernel.begin_with(Faults::default());
+    for entry in state::examine(kernel).unwrap() {
+        state::repair(kernel, &entry, &Silent).unwrap();
+    }
+}
+
+fn assert_restored(kernel: &FakeKernel, before: &World) {
+    assert_eq!(kernel.world(), *before);
+    assert!(kernel.bindings.borrow().is_empty(), "a record is left");
+    assert!(kernel.world().vfs.values().all(|vf| !vf.dirty), "it was not reset");
+}
+
+/// Refused, and nothing changed.
+fn refused(kernel: &FakeKernel, request: &Request) -> Error {
+    let before = kernel.world();
+    let proposed = propose(kernel, &device_of(VF), request).unwrap_err();
+    let error = bind_it(kernel, request).unwrap_err();
+    assert_eq!(error.message(), proposed.message(), "the dry run says the same");
+    assert_restored(kernel, &before);
+    error
+}
+
+#[test]
+fn what_is_bound_is_as_asked_for_and_comes_back_as_it_was() {
+    for request in [to("vfio-pci"), to("uio_pci_generic"), everything()] {
+        let kernel = kernel();
+        let before = kernel.world();
+        let own = before.vfs[&VF].netdev.as_ref().unwrap().mac;
+        let bound = bind_it(&kernel, &request).unwrap();
+        assert!(bound.changed);
+        let vf = kernel.world().vfs[&VF].clone();
+        assert_eq!(vf.driver.as_ref(), Some(&request.driver));
+        assert_eq!(vf.settings.mac, Some(request.mac.unwrap_or(own)), "DPDK sees the host's MAC");
+        let kept = request.keep_override.then(|| request.driver.clone());
+        assert_eq!(vf.driver_override, kept);
+        if request.node.is_some() {
+            assert_eq!(vf.node, Some((1000, 1001, 0o660)));
+            assert_eq!((vf.settings.vlan, vf.settings.trust), (request.settings.vlan, Some(true)));
+        }
+        assert_eq!(state::examine(&kernel).unwrap()[0].verdict, Verdict::Ok);
+        if request.node.is_none() {
+            assert!(!bind_it(&kernel, &request).unwrap().changed, "a second time");
+        }
+        give_back(&kernel).unwrap();
+        assert_restored(&kernel, &before);
+        assert!(!give_back(&kernel).unwrap().changed, "a second time");
+        assert_restored(&kernel, &before);
+    }
+}
+
+#[test]
+fn from_one_driver_to_the_next_and_back_to_the_first() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    bind_it(&kernel, &to("uio_pci_generic")).unwrap();
+    bind_it(&kernel, &to("some_vfio_pci")).unwrap();
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+
+    // Naming the kernel driver is the same as giving it back.
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    bind_it(&kernel, &to("igbvf")).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn a_failed_second_binding_leaves_the_first() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let bound = kernel.world();
+    let error = bind_it(&kernel, &to("e1000e")).unwrap_err();
+    assert!(error.message().contains("e1000e does not take this device"), "{error}");
+    assert_eq!(kernel.world(), bound);
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn without_a_record_the_kernels_own_driver_takes_it() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    kernel.bindings.borrow_mut().clear();
+    kernel.world.borrow_mut().autoprobe = Some(false);
+    give_back(&kernel).unwrap();
+    let vf = kernel.world().vfs[&VF].clone();
+    assert_eq!((vf.driver.as_deref(), vf.driver_override), (Some("igbvf"), None));
+    assert!(vf.netdev.is_some() && !vf.dirty);
+    assert_eq!(kernel.world().vfs[&0], before.vfs[&0]);
+    assert!(kernel.bindings.borrow().is_empty());
+}
+
+#[test]
+fn a_vf_without_a_driver_goes_back_to_none() {
+    let kernel = kernel();
+    kernel.change_vf(VF, |vf| (vf.driver, vf.netdev) = (None, None));
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn every_refusal_names_its_reason_and_changes_nothing() {
+    let address = || User::Address("192.0.2.1/24".into());
+    let holder = || Holder { node: "/dev/vfio/1".into(), pid: 7, comm: "dpdk".into() };
+
+    let error = refused(&kernel(), &to("no-such"));
+    assert_eq!(
+        (error.kind(), error.message().contains("no driver no-such")),
+        (Kind::NotFound, true)
+    );
+
+    let kernel_with = |user: User| {
+        let kernel = kernel();
+        kernel.change_vf(VF, |vf| vf.users.push(user));
+        kernel
+    };
+    let error = refused(&kernel_with(address()), &to("vfio-pci"));
+    assert!(error.message().contains("the host would lose: 192.0.2.1/24"), "{error}");
+    let session = Request { session: Some("192.0.2.1".parse().unwrap()), ..to("vfio-pci") };
+    let error = refused(&kernel_with(address()), &session);
+    assert!(error.message().contains("this SSH session comes in through eth0#1"), "{error}");
+    for user in
+        [User::Master("bond0".into()), User::Route("default".into()), User::Upper("v7".into())]
+    {
+        let error = refused(&kernel_with(user.clone()), &to("vfio-pci"));
+        assert!(error.message().contains(&user.to_string()), "{error}");
+    }
+    // It would have to be waited for, for ever.
+    let forced = Request { force: true, ..to("vfio-pci") };
+    let error = refused(&kernel_with(User::Process(holder())), &forced);
+    assert!(error.message().contains("dpdk[7] has /dev/vfio/1 open"), "{error}");
+    bind_it(&kernel_with(address()), &forced).unwrap();
+
+    let kernel = self::kernel();
+    kernel.change_vf(VF, |vf| vf.group = None);
+    let error = refused(&kernel, &to("vfio-pci"));
+    assert!(error.message().contains("no IOMMU group"), "{error}");
+    assert!(error.next_step().unwrap().contains("--allow-noiommu"), "{error:?}");
+    bind_it(&kernel, &to("uio_pci_generic")).unwrap();
+
+    let kernel = self::kernel();
+    kernel.change_vf(VF, |vf| vf.group = Some(2));
+    let error = refused(&kernel, &to("vfio-pci"));
+    assert_eq!(error.detail_lines(), ["0000:01:10.2: igbvf"]);
+    let both = Request { together: vec![device_of(1), device_of(2)], ..to("vfio-pci") };
+    bind_it(&kernel, &both).unwrap();
+}
+
+#[test]
+fn without_an_iommu_only_when_asked_and_not_left_on_for_nothing() {
+    let kernel = kernel();
+    kernel.change_vf(VF, |vf| vf.group = None);
+    let before = kernel.world();
+    let request = Request { allow_noiommu: true, ..to("vfio-pci") };
+    // The bind itself is refused: load, switch, MAC, override, unbind, reset come before it.
+    kernel.begin_with(Faults { refuse: Some((6, 5)), ..Faults::default() });
+    bind_it(&kernel, &request).unwrap_err();
+    assert_restored(&kernel, &before);
+    let bound = bind_it(&kernel, &request).unwrap();
+    assert!(kernel.world().noiommu);
+    assert!(bound.notes[0].contains("tainted"), "{:?}", bound.notes);
+}
+
+#[test]
+fn an_attached_vf_is_not_bound_and_a_bound_one_can_be_attached() {
+    let attach_it = |kernel: &FakeKernel| {
+        let request = attaching::Request {
+            owner: Owner::manual(),
+            name: Some("net1".parse().unwrap()),
+            mac: None,
+            mtu: None,
+            settings: VfSettings { trust: Some(true), ..VfSettings::default() },
+            config: IpConfig::default(),
+        };
+        let choice = Choice::Vf("eth0#1".parse().unwrap());
+        attach(kernel, &choice, &netns(BLUE), &request, false, &Silent)
+    };
+    let kernel = kernel();
+    let before = kernel.world();
+    attach_it(&kernel).unwrap();
+    let error = bind_it(&kernel, &to("vfio-pci")).unwrap_err();
+    assert!(error.message().contains("is attached: manual has it as net1"), "{error}");
+    detach(&kernel, &device_of(VF), &|_| true, &Silent).unwrap();
+    assert_restored(&kernel, &before);
+
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let bound = kernel.world();
+    attach_it(&kernel).unwrap();
+    assert_eq!(kernel.world().vfs[&VF].settings.trust, Some(true));
+    assert!(give_back(&kernel).is_err(), "it is attached");
+    detach(&kernel, &device_of(VF), &|_| true, &Silent).unwrap();
+    assert_eq!(kernel.world(), bound);
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn what_others_did_to_a_bound_vf_is_told_and_cleared() {
+    // Given back by other means: the record is no longer anybody's.
+    let kernel = kernel();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    kernel.change_vf(VF, |vf| (vf.driver, vf.dirty) = (Some("igbvf".into()), false));
+    let entries = state::examine(&kernel).unwrap();
+    assert_eq!(entries[0].verdict, Verdict::Stale("igbvf has it now".into()));
+    let as_they_left_it = kernel.world();
+    repair(&kernel);
+    assert_restored(&kernel, &as_they_left_it);
+
+    // Left without a driver: it gets its own.
+    let kernel = self::kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    kernel.change_vf(VF, |vf| (vf.driver, vf.node) = (None, None));
+    repair(&kernel);
+    assert_eq!(kernel.world().vfs[&VF].driver, before.vfs[&VF].driver);
+    assert_eq!(kernel.world().vfs[&VF].netdev, before.vfs[&VF].netdev);
+    assert!(kernel.bindings.borrow().is_empty());
+
+    // Its settings were changed: they are set again.
+    let kernel = self::kernel();
+    bind_it(&kernel, &everything()).unwrap();
+    let bound = kernel.world();
+    kernel.change_vf(VF, |vf| vf.settings.trust = Some(false));
+    assert!(matches!(state::examine(&kernel).unwrap()[0].verdict, Verdict::Drift(_)));
+    repair(&kernel);
+    assert_eq!(kernel.world(), bound);
+}
+
+#[test]
+fn a_change_of_the_number_ends_the_bindings_of_vfs_that_go() {
+    let kernel = kernel();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let options = numvfs::Options { timeout: Duration::from_secs(5), wait: true };
+    let resize = |count| {
+        let request = numbers::Request { count, driver: None, no_autoprobe: false, force: false };
+        numvfs::set(&kernel, &PF.parse().unwrap(), &request, options, &Silent).unwrap();
+    };
+    resize(6);
+    assert_eq!(kernel.world().vfs[&VF].driver.as_deref(), Some("vfio-pci"), "it stays bound");
+    assert_eq!(kernel.bindings.borrow().len(), 1);
+    resize(1);
+    assert!(kernel.bindings.borrow().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
+
+    /// A step is refused, or the program dies at an operation: the device is as it was, at the
+    /// latest after a repair.
+    #[test]
+    fn a_binding_is_whole_or_not_at_all(
+        driver in prop::sample::select(vec!["vfio-pci", "uio_pci_generic", "e1000e", "igbvf"]),
+        all in any::<bool>(),
+        autoprobe in any::<bool>(),
+        bound_before in any::<bool>(),
+        reserved in any::<bool>(),
+        refuse in prop::option::of((0..14_usize, prop::sample::select(vec![5, 16, 19, 22, 95]))),
+        dies in prop::option::of((0..18_usize, any::<bool>())),
+    ) {
+        count_case(&BINDS, "bind-dpdk, a step refused or killed");
+        let kernel = kernel();
+        kernel.world.borrow_mut().autoprobe = Some(autoprobe);
+        if reserved {
+            kernel.change_vf(VF, |vf| vf.driver_override = Some("igbvf".into()));
+        }
+        if bound_before {
+            bind_it(&kernel, &to("vfio-pci")).unwrap();
+        }
+        let before = kernel.world();
+        let records = kernel.bindings.borrow().clone();
+        kernel.begin_with(Faults { refuse, dies, ..Faults::default() });
+        let request = Request { driver: driver.into(), ..if all { everything() } else { to("") } };
+        let done = bind_it(&kernel, &request);
+        let died = kernel.died();
+        repair(&kernel);
+        let now = kernel.world();
+        let is_bound = now.vfs[&VF].driver.as_deref() == Some(driver);
+        if done.is_ok() {
+            prop_assert!(is_bound);
+        } else if !(died && is_bound) && !(driver == "igbvf" && is_bound) {
+            prop_assert_eq!(&now, &before);
+            prop_assert_eq!(&*kernel.bindings.borrow(), &records);
+        }
+        prop_assert!(now.vfs[&VF].driver.is_some(), "without a driver");
+        // And whatever came of it, it can be given back.
+        give_back(&kernel).unwrap();
+        let vf = kernel.world().vfs[&VF].clone();
+        prop_assert_eq!(vf.driver.as_deref(), Some("igbvf"));
+        prop_assert_eq!(vf.netdev.unwrap().name, "blue");
+        prop_assert!(kernel.bindings.borrow().is_empty());
+    }
+
+    /// The same on the way back.
+    #[test]
+    fn the_way_back_comes_to_its_end(
+        all in any::<bool>(),
+        autoprobe in any::<bool>(),
+        refuse in prop::option::of((0..14_usize, prop::sample::select(vec![5, 16, 19, 22]))),
+        dies in prop::option::of((0..18_usize, any::<bool>())),
+    ) {
+        count_case(&BACKS, "bind-dpdk --restore, a step refused or killed");
+        let kernel = kernel();
+        kernel.world.borrow_mut().autoprobe = Some(autoprobe);
+        let before = kernel.world();
+        bind_it(&kernel, &if all { everything() } else { to("vfio-pci") }).unwrap();
+        kernel.begin_with(Faults { refuse, dies, ..Faults::default() });
+        let done = give_back(&kernel);
+        if refuse.is_some() {
+            // A reset that is refused is said, and does not keep the device from its driver.
+            kernel.change_vf(VF, |vf| vf.dirty = false);
+        }
+        if done.is_ok() {
+            assert_restored(&kernel, &before);
+        }
+        repair(&kernel);
+        if kernel.bindings.borrow().is_empty() {
+            assert_restored(&kernel, &before);
+        } else {
+            // It had not begun: still bound, as recorded.
+            let driver = kernel.world().vfs[&VF].driver.clone();
+            prop_assert_eq!(driver.as_deref(), Some("vfio-pci"));
+            give_back(&kernel).unwrap();
+            assert_restored(&kernel, &before);
+        }
+    }
+}
+
+#[test]
+fn the_shelves_are_apart() {
+    let kernel = kernel();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let entries = state::examine(&kernel).unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].shelf, Shelf::Bindings);
+}
