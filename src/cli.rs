@@ -397,6 +397,12 @@ pub struct BindDpdk {
     /// Do not reset the device when it changes hands
     #[arg(long)]
     pub no_reset: bool,
+    /// Bind them whenever they appear, also after a reboot; with --restore: no longer
+    #[arg(long, conflicts_with = "status")]
+    pub persist: bool,
+    /// Make the persistent binding of a device that has just appeared
+    #[arg(long, hide = true)]
+    pub from_udev: bool,
     /// Bind what the host uses, what DPDK drives as it is (mlx5), what shares its IOMMU group
     #[arg(long)]
     pub force: bool,

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::console::{Bar, Console};
 use super::{StepView, bind_status, say, step_views, write_json, writing};
 use crate::cli::{BindDpdk, Carrier, OnOff};
-use crate::engine::attach::LOCK_WAIT;
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
 use crate::engine::{Account, Kernel, Progress, Surroundings};
@@ -17,6 +16,7 @@ use crate::model::facts::Scope;
 use crate::model::ids::{DeviceId, VlanId};
 use crate::model::inventory::Inventory;
 use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
+use crate::model::persist::Persistent;
 use crate::model::plan::bind::Request;
 use crate::model::selector::{SelectError, Selector};
 use crate::model::step::NodeAccess;
@@ -76,6 +76,9 @@ pub fn run<K: Kernel + Store + Surroundings>(
     if args.status {
         return bind_status::run(args, kernel, console, out).map(|()| None);
     }
+    if args.from_udev {
+        return from_udev(args, kernel).map(|()| None);
+    }
     let inventory = kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
     let (devices, driver) = if args.vfs.is_empty() {
         ask(args, kernel, console, &inventory)?
@@ -85,6 +88,7 @@ pub fn run<K: Kernel + Store + Surroundings>(
     let job = Job {
         kernel,
         back: args.restore.then(|| Back { driver: args.driver.clone(), no_reset: args.no_reset }),
+        persist: args.persist,
         request: Request {
             driver: driver.unwrap_or_else(|| DEFAULT_DRIVER.to_owned()),
             together: devices.clone(),
@@ -119,10 +123,24 @@ pub fn run<K: Kernel + Store + Surroundings>(
     Ok(one_error(failures, devices.len()))
 }
 
+/// Called by udev when a device has appeared.
+fn from_udev<K: Kernel + Store + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<()> {
+    for selector in &args.vfs {
+        let device: DeviceId = selector
+            .to_string()
+            .parse()
+            .map_err(|error| Error::new(Kind::Usage, format!("{error}")))?;
+        engine::appeared(kernel, &device)?;
+    }
+    Ok(())
+}
+
 struct Job<'a, K> {
     kernel: &'a K,
     /// Going back, rather than binding.
     back: Option<Back>,
+    /// For every time that the device appears.
+    persist: bool,
     request: Request,
 }
 
@@ -167,9 +185,32 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     fn run(&self, device: &DeviceId, progress: &dyn Progress) -> Result<DeviceView> {
         let bound = match &self.back {
             Some(back) => engine::back(self.kernel, device, back, progress)?,
-            None => engine::bind(self.kernel, device, &self.request, LOCK_WAIT, progress)?,
+            None => engine::bind(self.kernel, device, &self.request, progress)?,
         };
-        Ok(view(&bound, self.word(&bound, false)))
+        let mut view = view(&bound, self.word(&bound, false));
+        view.notes.extend(self.keep(device, &bound)?);
+        Ok(view)
+    }
+
+    /// Keeps the binding, or no longer; returns what there is to know.
+    fn keep(&self, device: &DeviceId, bound: &Bound) -> Result<Option<String>> {
+        if !self.persist {
+            let stays = self.back.is_some() && self.kernel.persistent(device)?.is_some();
+            return Ok(stays.then(|| {
+                "it is bound again when it appears the next time; not so with: --restore --persist"
+                    .to_owned()
+            }));
+        }
+        let id = bound.ground.id.map(|id| id.to_string()).unwrap_or_default();
+        let kept = Persistent::new(device.clone(), id, &self.request);
+        let kept = self.back.is_none().then_some(&kept);
+        self.kernel.persist(device, kept).map_err(|error| {
+            let done =
+                if kept.is_some() { "bound, but not for the next time" } else { "given back" };
+            Error::new(Kind::Partial, format!("{} is {done}: {error}", bound.name))
+                .device(bound.name.clone())
+        })?;
+        Ok(None)
     }
 
     fn word(&self, bound: &Bound, dry_run: bool) -> &'static str {
@@ -225,6 +266,7 @@ fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Requ
             ..VfSettings::default()
         },
         force: args.force,
+        keep_override: args.persist,
         allow_noiommu: args.allow_noiommu,
         no_reset: args.no_reset,
         node: access(args, kernel)?,
@@ -361,7 +403,7 @@ fn ask<K: Kernel + Surroundings>(
         return Ok((devices, args.driver.clone()));
     }
     let ground = kernel.ground(&devices[0])?;
-    let drivers = bind_status::available(kernel, &ground)?;
+    let drivers = bind_status::available(&bind_status::for_user_space(kernel)?, &ground);
     let nth = Console::select("Driver", &drivers)?;
     Ok((devices, Some(drivers[nth].clone())))
 }
@@ -446,18 +488,37 @@ fn write_text(out: &mut dyn Write, views: &[DeviceView], restore: bool) -> std::
             _ => writeln!(out, "{name}  {before} -> {driver}{}", tail(view))?,
         }
     }
-    let mut notes: Vec<&String> = views.iter().flat_map(|view| &view.notes).collect();
-    notes.dedup();
-    notes.iter().for_each(|note| say::warning(note));
-    let bound: Vec<&str> =
-        views.iter().filter(|view| view.result == "bound").map(|view| view.vf.as_str()).collect();
-    match (bound.as_slice(), restore) {
-        ([one], false) => writeln!(out, "  give it back: sriovctl bind-dpdk --restore '{one}'"),
-        ([first, .., last], false) => {
-            writeln!(out, "  give one back: sriovctl bind-dpdk --restore '{first}' (... '{last}')")
-        }
-        _ => Ok(()),
+    let bound = views.iter().filter(|view| view.result == "bound").map(|view| view.vf.as_str());
+    let names = together(bound);
+    if !names.is_empty() && !restore {
+        writeln!(out, "  give back: sriovctl bind-dpdk --restore {}", names.join(" "))?;
     }
+    out.flush()?;
+    let mut notes: Vec<&String> = Vec::new();
+    for note in views.iter().flat_map(|view| &view.notes) {
+        if !notes.contains(&note) {
+            notes.push(note);
+            say::warning(note);
+        }
+    }
+    Ok(())
+}
+
+/// Names as they are typed, those of one PF in one word: `'eth0#0,1,3'`.
+fn together<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut words: Vec<(String, Vec<&str>)> = Vec::new();
+    for name in names {
+        let (pf, index) = name.rsplit_once('#').map_or((name, None), |(pf, n)| (pf, Some(n)));
+        match words.iter_mut().find(|(known, list)| known == pf && !list.is_empty()) {
+            Some((_, list)) => list.extend(index),
+            None => words.push((pf.to_owned(), index.into_iter().collect())),
+        }
+    }
+    let word = |(pf, list): &(String, Vec<&str>)| match list.as_slice() {
+        [] => format!("'{pf}'"),
+        list => format!("'{pf}#{}'", list.join(",")),
+    };
+    words.iter().map(word).collect()
 }
 
 /// The interface, or the node and who may open it.

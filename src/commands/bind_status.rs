@@ -123,15 +123,16 @@ pub fn run<K: Kernel + Surroundings>(
     let all_classes = !args.vfs.is_empty();
     let inventory = kernel.observe(Scope { all_classes, ..Scope::default() })?;
     let found = select(&inventory, args)?;
-    let rows: Result<Vec<Row>> =
-        found.iter().map(|(pf, vf)| row(kernel, pf, vf, inventory.knows_usage)).collect();
-    let rows = rows?;
+    let loadable = for_user_space(kernel)?;
+    let row = |(pf, vf): &(&Pf, &Vf)| row(kernel, pf, vf, &loadable, inventory.knows_usage);
+    let rows = found.iter().map(row).collect::<Result<Vec<Row>>>()?;
     let pages: Vec<HugePagesView> = kernel.hugepages()?.iter().map(HugePagesView::new).collect();
     if args.json {
         return write_json(out, &Document { schema_version: 1, vfs: &rows, hugepages: pages });
     }
     if rows.is_empty() {
         let (what, next) = no_vfs(&inventory, &args.vfs);
+        out.flush().map_err(|error| writing(&error))?;
         say::remark(&what, &next);
     } else {
         let columns: Vec<&Column<Row>> = COLUMNS.iter().collect();
@@ -142,6 +143,7 @@ pub fn run<K: Kernel + Surroundings>(
     writeln!(out).map_err(|error| writing(&error))?;
     table::write_table(out, console, &pages, &columns, false, true)?;
     if pages.iter().all(|pages| pages.total == 0) {
+        out.flush().map_err(|error| writing(&error))?;
         say::remark("there are no hugepages, which DPDK needs", "sysctl -w vm.nr_hugepages=1024");
     }
     Ok(())
@@ -179,7 +181,13 @@ fn select<'a>(inventory: &'a Inventory, args: &BindDpdk) -> Result<Vec<(&'a Pf, 
     Ok(found)
 }
 
-fn row<K: Kernel + Surroundings>(kernel: &K, pf: &Pf, vf: &Vf, knows_usage: bool) -> Result<Row> {
+fn row<K: Kernel + Surroundings>(
+    kernel: &K,
+    pf: &Pf,
+    vf: &Vf,
+    loadable: &[String],
+    knows_usage: bool,
+) -> Result<Row> {
     let ground = match &vf.facts.device {
         Some(device) => kernel.ground(device)?,
         None => Ground::default(),
@@ -192,7 +200,7 @@ fn row<K: Kernel + Surroundings>(kernel: &K, pf: &Pf, vf: &Vf, knows_usage: bool
         vf: pf.vf_name(vf.index()),
         pci_address: vf.pci().map(|pci| pci.to_string()),
         driver: vf.facts.driver.clone(),
-        available_drivers: if device.is_some() { available(kernel, &ground)? } else { Vec::new() },
+        available_drivers: if device.is_some() { available(loadable, &ground) } else { Vec::new() },
         iommu_group: group.map(|group| group.number),
         noiommu: group.is_some_and(|group| group.noiommu),
         group_members: group.map(members_of).unwrap_or_default(),
@@ -214,22 +222,27 @@ fn members_of(group: &crate::model::binding::Group) -> Vec<MemberView> {
     group.members.iter().map(view).collect()
 }
 
-/// Drivers that the device could be bound to: those for user space that there are, VFIO's own for
-/// it, and the kernel's that know it.
-pub(super) fn available<K: Kernel + Surroundings>(
-    kernel: &K,
-    ground: &Ground,
-) -> Result<Vec<String>> {
+/// Drivers for user space that are loaded or could be.
+pub(super) fn for_user_space<K: Surroundings>(kernel: &K) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for driver in ["vfio-pci", "uio_pci_generic", "igb_uio"] {
         if !matches!(kernel.driver_state(driver)?, DriverState::Unknown(_)) {
             found.push(driver.to_owned());
         }
     }
-    found.extend(ground.variants.iter().cloned());
-    found.extend(ground.native.iter().cloned());
-    found.dedup();
     Ok(found)
+}
+
+/// Drivers that the device could be bound to: those for user space that there are, VFIO's own for
+/// it, and the kernel's that know it.
+pub(super) fn available(loadable: &[String], ground: &Ground) -> Vec<String> {
+    let mut found: Vec<String> = loadable.to_vec();
+    for driver in ground.variants.iter().chain(&ground.native) {
+        if !found.contains(driver) {
+            found.push(driver.clone());
+        }
+    }
+    found
 }
 
 impl HugePagesView {

@@ -16,6 +16,7 @@ use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
+use crate::model::record::Record;
 
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,9 +25,11 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 struct Row {
     vf: String,
     device: String,
+    kind: &'static str,
     state: &'static str,
     details: Vec<String>,
     drift: Vec<DriftView>,
+    driver: Option<String>,
     network: Option<String>,
     container: Option<String>,
     ifname: Option<String>,
@@ -50,6 +53,7 @@ const COLUMNS: &[Column<Row>] = &[
         let tone = if row.state == "ok" { Tone::Good } else { Tone::Warn };
         Text(row.state.to_owned(), tone)
     }),
+    Column::table(1, "driver", "BOUND-TO", |row: &Row| Text::of(row.driver.as_ref())),
     Column::table(2, "network", "OWNER", |row: &Row| match &row.container {
         Some(id) => Text::plain(id.get(..12).unwrap_or(id)),
         None => Text::of(row.network.as_ref()),
@@ -59,6 +63,7 @@ const COLUMNS: &[Column<Row>] = &[
     Column::table(3, "since", "SINCE", |row: &Row| Text::of(row.since.map(ago))).right(),
     Column::table(0, "details", "DETAILS", |row: &Row| Text::plain(details(row))),
     Column::wide("device", "DEVICE", |row: &Row| Text::plain(row.device.clone())),
+    Column::csv("kind"),
     Column::csv("container"),
     Column::csv("netns_inode"),
 ];
@@ -204,6 +209,8 @@ fn repair<K: Kernel + Store + Surroundings>(
 
 fn row(entry: &Entry) -> Row {
     let record = entry.record.as_ref();
+    // What is bound stays on the host.
+    let is_away = |_: &&Record| entry.shelf == Shelf::Attachments;
     let drift = match &entry.verdict {
         Verdict::Drift(drift) => drift.as_slice(),
         _ => &[],
@@ -211,6 +218,10 @@ fn row(entry: &Entry) -> Row {
     Row {
         vf: entry.name.clone(),
         device: entry.device.to_string(),
+        kind: match entry.shelf {
+            Shelf::Attachments => "attachment",
+            Shelf::Bindings => "binding",
+        },
         state: entry.verdict.word(),
         details: entry.verdict.details(),
         drift: drift
@@ -221,11 +232,12 @@ fn row(entry: &Entry) -> Row {
                 actual: drift.actual.clone(),
             })
             .collect(),
+        driver: record.and_then(|record| record.wanted.driver.clone()),
         network: record.map(|record| record.owner.network.clone()),
         container: record.and_then(|record| record.owner.container.clone()),
         ifname: record.map(|record| record.ifname.clone()).filter(|name| !name.is_empty()),
-        netns: record.map(|record| record.netns.path.clone()),
-        netns_inode: record.map(|record| record.netns.inode),
+        netns: record.filter(is_away).map(|record| record.netns.path.clone()),
+        netns_inode: record.filter(is_away).map(|record| record.netns.inode),
         since: record.map(|record| record.since),
         repaired: None,
         repair_error: None,
@@ -269,7 +281,7 @@ fn print(
             rows.iter().try_for_each(|row| writeln!(out, "{}", row.vf)).map_err(|e| writing(&e))
         }
         Form::Table | Form::Wide if rows.is_empty() => {
-            say::remark("nothing is attached", "sriovctl attach VF --netns NAME");
+            say::remark("nothing is attached or bound", "sriovctl attach VF --netns NAME");
             Ok(())
         }
         form => table::write_table(out, console, rows, &columns, form == Form::Wide, headers),

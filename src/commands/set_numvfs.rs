@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::console::{Bar, Console};
 use super::{StepView, write_json, writing};
 use crate::cli::SetNumvfs;
-use crate::engine::Kernel;
 use crate::engine::numvfs::{self, Options, Proposal, Report};
 use crate::engine::store::Store;
+use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::numvfs::{InUse, Plan, Refusal, Request};
 
@@ -46,7 +46,7 @@ struct FailureView {
 
 /// Runs it; what could not be done although the number is right comes back as an error that was
 /// not yet said.
-pub fn run<K: Kernel + Store>(
+pub fn run<K: Kernel + Store + Surroundings>(
     args: &SetNumvfs,
     kernel: &K,
     console: &Console,

@@ -412,7 +412,7 @@ fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> Error {
         }
         Refusal::NoDriver => {
             Error::new(Kind::Busy, format!("{name} has no driver, and so no interface"))
-                .hint(format!("bind one: echo {} > /sys/bus/pci/drivers_probe", seen.device))
+                .hint(format!("give it its own: sriovctl bind-dpdk --restore {}", seen.device))
         }
         Refusal::NoInterface(driver) => Error::new(
             Kind::Busy,

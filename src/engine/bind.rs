@@ -19,6 +19,7 @@ use crate::model::binding::{DriverState, Ground, NoIommu, Platform};
 use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
+use crate::model::inventory::Pf;
 use crate::model::plan::bind::{self, Plan, Request, Sight};
 use crate::model::plan::restore as way_back;
 use crate::model::record::{FORMAT, Original, Owner, Record, Wanted};
@@ -86,7 +87,6 @@ pub fn bind<K: Kernel + Store + Surroundings>(
     kernel: &K,
     device: &DeviceId,
     request: &Request,
-    wait: Duration,
     progress: &dyn Progress,
 ) -> Result<Bound> {
     let first = kernel.inspect(device, None)?;
@@ -95,7 +95,7 @@ pub fn bind<K: Kernel + Store + Surroundings>(
         return back(kernel, device, &way, progress);
     }
     let pf = first.vf_of.map(|of| of.pf);
-    let _guard = kernel.lock_device(device, pf.as_ref(), wait)?;
+    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
     if let Some(pf) = &pf {
         no_resize_begun(kernel, pf)?;
     }
@@ -164,6 +164,7 @@ fn decide<K: Kernel + Store + Surroundings>(
         driver: &driver,
         attachment: attachment.as_ref(),
         binding: binding.as_ref(),
+        is_named: look.seen.host_link().is_none_or(|link| kernel.is_named(link.ifindex)),
         host: &kernel.host_netns()?,
         moment: &kernel.moment()?,
     };
@@ -411,6 +412,50 @@ fn to_native<K: Kernel + Store + Surroundings>(
         first: None,
         wanted: Wanted { no_reset: back.no_reset, ..Wanted::default() },
     })
+}
+
+/// What udev calls when a device has appeared. While somebody changes the number of VFs of its PF,
+/// that one makes the bindings, and waiting for it would keep udev from the interfaces that it
+/// waits for.
+pub fn appeared<K: Kernel + Store + Surroundings>(kernel: &K, device: &DeviceId) -> Result<()> {
+    let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
+    match kernel.lock_device(device, pf.as_ref(), Duration::ZERO) {
+        Err(error) if error.kind() == Kind::Busy => Ok(()),
+        guard => {
+            drop(guard?);
+            bind_persistent(kernel, device, &super::Silent).map(|_| ())
+        }
+    }
+}
+
+/// Makes the persistent binding of a device, if it has one.
+fn bind_persistent<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    device: &DeviceId,
+    progress: &dyn Progress,
+) -> Result<Option<Bound>> {
+    let Some(kept) = kernel.persistent(device)? else { return Ok(None) };
+    let id = kernel.ground(device)?.id.map(|id| id.to_string());
+    if id.as_ref() != Some(&kept.id) {
+        let is = id.unwrap_or_else(|| "none".to_owned());
+        let text =
+            format!("{device} is {is}, not the {} that was bound: it is left alone", kept.id);
+        return Err(Error::new(Kind::Busy, text)
+            .device(device.to_string())
+            .hint(format!("bind it anew, or: sriovctl bind-dpdk --restore --persist {device}")));
+    }
+    bind(kernel, device, &kept.request(), progress).map(Some)
+}
+
+/// The persistent bindings of a PF's VFs, once these are there; what could not be done.
+pub(super) fn bind_persistent_of<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    pf: &Pf,
+    progress: &dyn Progress,
+) -> Vec<Error> {
+    let devices = pf.vfs.iter().filter_map(|vf| vf.facts.device.as_ref());
+    let bind = |device| bind_persistent(kernel, device, progress).err();
+    devices.filter_map(bind).collect()
 }
 
 /// Forgets the bindings of a PF's VFs that a change of their number ended.

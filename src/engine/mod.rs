@@ -16,6 +16,7 @@ use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
 use crate::model::link::Netns;
+use crate::model::persist::Persistent;
 use crate::model::record::NetnsId;
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
@@ -90,6 +91,12 @@ pub trait Surroundings {
 
     /// The number of a user, or of a group.
     fn account(&self, name: &str, kind: Account) -> Result<u32>;
+
+    /// The binding that is made whenever the device appears.
+    fn persistent(&self, device: &DeviceId) -> Result<Option<Persistent>>;
+
+    /// Keeps such a binding, or none.
+    fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome>;
 
     /// Hugepages by size and NUMA node.
     fn hugepages(&self) -> Result<Vec<HugePages>>;

@@ -6,7 +6,7 @@ mod settle;
 use std::time::Duration;
 
 use super::store::Store;
-use super::{Kernel, Progress};
+use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -69,7 +69,7 @@ pub fn propose<K: Kernel>(kernel: &K, selector: &Selector, request: &Request) ->
 }
 
 /// Does it.
-pub fn set<K: Kernel + Store>(
+pub fn set<K: Kernel + Store + Surroundings>(
     kernel: &K,
     selector: &Selector,
     request: &Request,
@@ -88,11 +88,26 @@ pub fn set<K: Kernel + Store>(
         return Ok(Report::unchanged(first.pf));
     }
     let device = first.pf.facts.device;
-    set_locked(kernel, device, request, options, progress)
+    with_bindings(kernel, device, request, options, progress)
+}
+
+/// With the bindings that are made whenever a VF appears: unless a driver was asked for.
+fn with_bindings<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    device: DeviceId,
+    request: &Request,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let mut report = set_locked(kernel, device, request, options, progress)?;
+    if request.driver.is_none() && !request.no_autoprobe {
+        report.problems.extend(super::bind::bind_persistent_of(kernel, &report.pf, progress));
+    }
+    Ok(report)
 }
 
 /// The same, once the way is clear.
-fn set_anew<K: Kernel + Store>(
+fn set_anew<K: Kernel + Store + Surroundings>(
     kernel: &K,
     selector: &Selector,
     request: &Request,
@@ -100,7 +115,7 @@ fn set_anew<K: Kernel + Store>(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let pf = propose(kernel, selector, request)?.pf;
-    set_locked(kernel, pf.facts.device, request, options, progress)
+    with_bindings(kernel, pf.facts.device, request, options, progress)
 }
 
 fn set_locked<K: Kernel + Store>(

@@ -15,7 +15,7 @@ impl Host {
         let dir = self.device_dir(device);
         let half = |name: &str| sysfs::hex(&dir.join(name)).and_then(|id| u16::try_from(id).ok());
         let modalias = sysfs::text(&dir.join("modalias")).unwrap_or_default();
-        let (native, variants) = modules::knowing(&self.root, &modalias);
+        let (native, variants) = modules::knowing(&self.root, self.module_aliases(), &modalias);
         let vfs = sysfs::names(&dir).iter().filter(|name| name.starts_with("virtfn")).count();
         Ground {
             id: half("vendor").zip(half("device")).map(|(vendor, device)| PciId { vendor, device }),
@@ -27,6 +27,11 @@ impl Host {
             can_reset: dir.join("reset").exists(),
             nodes: self.nodes(device),
         }
+    }
+
+    /// Read once: a megabyte, the same for every device.
+    fn module_aliases(&self) -> &str {
+        self.aliases.get_or_init(|| modules::aliases(&self.root))
     }
 
     pub(super) fn platform_facts(&self) -> Platform {

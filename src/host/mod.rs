@@ -19,12 +19,14 @@ mod netns;
 mod parallel;
 mod pci;
 pub mod pci_ids;
+mod persist;
 mod state;
 mod sysfs;
 mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use self::netlink::Netlink;
@@ -37,6 +39,7 @@ use crate::model::facts::{Facts, PfFacts, Scope};
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
 use crate::model::link::{Link, Netns};
+use crate::model::persist::Persistent;
 use crate::model::record::NetnsId;
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
@@ -46,13 +49,14 @@ use crate::model::step::{Outcome, Step};
 pub struct Host {
     root: PathBuf,
     started: Instant,
+    aliases: OnceLock<String>,
 }
 
 impl Host {
     /// The host below `root`. Any root but `/` is only read, and netlink is not asked: it would
     /// speak of another host.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), started: Instant::now() }
+        Self { root: root.to_owned(), started: Instant::now(), aliases: OnceLock::new() }
     }
 
     fn is_live(&self) -> bool {
@@ -222,6 +226,14 @@ impl Surroundings for Host {
 
     fn account(&self, name: &str, kind: Account) -> Result<u32> {
         accounts::number(&self.root, name, kind)
+    }
+
+    fn persistent(&self, device: &DeviceId) -> Result<Option<Persistent>> {
+        self.kept_binding(device)
+    }
+
+    fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome> {
+        self.keep_binding(device, kept)
     }
 
     fn hugepages(&self) -> Result<Vec<HugePages>> {

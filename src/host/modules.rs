@@ -27,12 +27,18 @@ pub fn spells_its_driver(file: &str) -> bool {
     ["vfio-pci", "uio_pci_generic", "igb_uio", "pci-stub"].contains(&file)
 }
 
+/// What modules say that they know of PCI devices.
+pub fn aliases(root: &Path) -> String {
+    let text = fs::read_to_string(modules_dir(root).join("modules.alias")).unwrap_or_default();
+    let of_pci = |line: &&str| line.starts_with("alias pci:") || line.starts_with("alias vfio_");
+    text.lines().filter(of_pci).collect::<Vec<_>>().join("\n")
+}
+
 /// Drivers whose modules know the device by its `modalias`: first the kernel's own, then VFIO's
 /// variants, as names of drivers where the module is loaded, else of modules.
-pub fn knowing(root: &Path, modalias: &str) -> (Vec<String>, Vec<String>) {
-    let text = fs::read_to_string(modules_dir(root).join("modules.alias")).unwrap_or_default();
+pub fn knowing(root: &Path, aliases: &str, modalias: &str) -> (Vec<String>, Vec<String>) {
     let (mut native, mut variants) = (Vec::new(), Vec::new());
-    for line in text.lines() {
+    for line in aliases.lines() {
         let Some(rest) = line.strip_prefix("alias ") else { continue };
         let Some((pattern, module)) = rest.split_once(' ') else { continue };
         let (pattern, into) = match pattern.strip_prefix("vfio_") {
@@ -127,7 +133,7 @@ mod tests {
         );
         write("lib/modules/6.12.1/modules.builtin", "kernel/drivers/uio/uio_pci_generic.ko\n");
         assert_eq!(
-            knowing(root.path(), VF),
+            knowing(root.path(), &aliases(root.path()), VF),
             (vec!["igbvf".to_owned()], vec!["some_vfio_pci".to_owned()])
         );
         assert_eq!(named(root.path(), "vfio_pci").as_deref(), Some("vfio-pci"));

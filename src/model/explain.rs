@@ -136,7 +136,7 @@ fn bind(errno: i32, driver: &str) -> Why {
         ENODEV => (
             Kind::Unsupported,
             format!("{driver} does not take this device"),
-            Some("name a driver that does, see: lspci -k".to_owned()),
+            Some("see which do: sriovctl bind-dpdk --status".to_owned()),
         ),
         ENOENT => (
             Kind::NotFound,

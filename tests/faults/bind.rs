@@ -68,7 +68,7 @@ fn everything() -> Request {
 }
 
 fn bind_it(kernel: &FakeKernel, request: &Request) -> Result<Bound> {
-    bind(kernel, &device_of(VF), request, Duration::ZERO, &Silent)
+    bind(kernel, &device_of(VF), request, &Silent)
 }
 
 fn give_back(kernel: &FakeKernel) -> Result<Bound> {

@@ -12,9 +12,10 @@ use sriovctl::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use sriovctl::model::binding::{DriverState, Ground, Group, HugePages, Member, NoIommu, Platform};
 use sriovctl::model::explain;
 use sriovctl::model::facts::{PfFacts, Scope, VfFacts};
-use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, VfIndex};
+use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, PciId, VfIndex};
 use sriovctl::model::inventory::{Inventory, Pf, Vf};
 use sriovctl::model::link::{Link, LinkState, Netns, VfSettings, VlanTag};
+use sriovctl::model::persist::Persistent;
 use sriovctl::model::plan::attach::Moment;
 use sriovctl::model::record::{NetnsId, Record, Resize, VfOf};
 use sriovctl::model::seen::{Seen, Target};
@@ -125,6 +126,7 @@ pub struct FakeKernel {
     pub records: RefCell<BTreeMap<DeviceId, (bool, Record)>>,
     /// Journals and complete records of bindings.
     pub bindings: RefCell<BTreeMap<DeviceId, (Option<Record>, Option<Record>)>>,
+    pub persistent: RefCell<BTreeMap<DeviceId, Persistent>>,
     pub resizes: RefCell<BTreeMap<DeviceId, Resize>>,
     /// VFs whose MAC the PF has set, and not merely lists.
     pf_set: RefCell<BTreeSet<u16>>,
@@ -158,6 +160,7 @@ impl FakeKernel {
             boot_id: RefCell::new("boot".into()),
             records: RefCell::default(),
             bindings: RefCell::default(),
+            persistent: RefCell::default(),
             resizes: RefCell::default(),
             pf_set: RefCell::default(),
             operations: Cell::new(0),
@@ -637,6 +640,7 @@ impl Surroundings for FakeKernel {
         });
         Ok(Ground {
             pf_driver: Some("igb".into()),
+            id: Some(PciId { vendor: 0x8086, device: 0x10ca }),
             group,
             native: vec![VF_DRIVER.into()],
             can_reset: true,
@@ -660,6 +664,18 @@ impl Surroundings for FakeKernel {
 
     fn account(&self, name: &str, _: Account) -> Result<u32> {
         Err(Error::new(Kind::NotFound, name))
+    }
+
+    fn persistent(&self, device: &DeviceId) -> Result<Option<Persistent>> {
+        Ok(self.persistent.borrow().get(device).cloned())
+    }
+
+    fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome> {
+        match kept {
+            Some(kept) => drop(self.persistent.borrow_mut().insert(device.clone(), kept.clone())),
+            None => drop(self.persistent.borrow_mut().remove(device)),
+        }
+        Ok(Outcome::Changed)
     }
 
     fn hugepages(&self) -> Result<Vec<HugePages>> {

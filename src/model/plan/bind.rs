@@ -55,6 +55,8 @@ pub struct Sight<'a> {
     pub attachment: Option<&'a Record>,
     /// An earlier binding, if it has one.
     pub binding: Option<&'a Record>,
+    /// Whether the name of its interface is final: udev has not yet seen one that is new.
+    pub is_named: bool,
     /// The namespace that this program runs in.
     pub host: &'a NetnsId,
     /// Now.
@@ -156,7 +158,7 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         owner: Owner::manual(),
         netns: sight.host.clone(),
         ifname: String::new(),
-        original: original(seen),
+        original: original(seen, sight.is_named),
         first: binding.map(|record| record.before_binding().clone()),
         wanted,
     };
@@ -276,10 +278,10 @@ fn bind(request: &Request, seen: &Seen, ground: &Ground, platform: &Platform) ->
     steps
 }
 
-fn original(seen: &Seen) -> Original {
+fn original(seen: &Seen, is_named: bool) -> Original {
     let link = seen.host_link();
     Original {
-        name: link.map(|link| link.name.clone()),
+        name: link.filter(|_| is_named).map(|link| link.name.clone()),
         altnames: link.map(|link| link.altnames.clone()).unwrap_or_default(),
         mtu: link.and_then(|link| link.mtu),
         mac: link.and_then(|link| link.mac),

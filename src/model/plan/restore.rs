@@ -44,8 +44,10 @@ pub fn preview(record: &Record, seen: &Seen) -> Vec<Step> {
 
 /// Whether an interface must come before anything else can be judged.
 pub fn awaits_interface(record: &Record, seen: &Seen) -> bool {
+    // Its name is not known of one that udev had not yet named.
+    let had_interface = record.original.name.is_some() || record.original.mac.is_some();
     let has_kernel_driver = seen.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
-    seen.exists && record.original.name.is_some() && seen.link.is_none() && has_kernel_driver
+    seen.exists && had_interface && seen.link.is_none() && has_kernel_driver
 }
 
 fn drivers(record: &Record, seen: &Seen) -> Vec<Step> {
