@@ -33,19 +33,19 @@ pub fn state() -> Value {
     json!({ "links": links, "drivers": drivers })
 }
 
-fn records() -> String {
+pub fn records() -> String {
     ok("ls /var/lib/cni/sriov/sriovctl/*/ 2>/dev/null | grep json || true")
 }
 
 #[track_caller]
-fn assert_restored(before: &Value) {
+pub fn assert_restored(before: &Value) {
     let now = state();
     assert!(now == *before, "not as before:\n{}", differences(before, &now));
     assert_eq!(records(), "", "records left");
 }
 
 /// The lines in which two states differ.
-fn differences(before: &Value, now: &Value) -> String {
+pub fn differences(before: &Value, now: &Value) -> String {
     let lines = |value: &Value| -> Vec<String> {
         serde_json::to_string_pretty(value).unwrap().lines().map(str::to_owned).collect()
     };

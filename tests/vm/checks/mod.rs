@@ -2,6 +2,7 @@
 //! time.
 
 mod attach;
+mod bind;
 mod lists;
 mod netdevsim;
 mod numvfs;
@@ -76,6 +77,30 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "drivers",
+        lab_options: &["--pfs", "1", "--memory", "1536"],
+        checks: checks![
+            bind::killed_anywhere_every_device_has_its_driver,
+            bind::ten_times_to_vfio_and_back,
+            bind::ten_times_to_uio_and_back,
+            bind::a_step_that_fails_leaves_driver_override_and_name,
+            bind::a_dpdk_program_of_an_ordinary_user_answers_pings,
+            bind::each_refusal_has_its_own_sentence_and_changes_nothing,
+            bind::a_pf_with_the_default_route_is_refused,
+            bind::a_held_group_names_the_process,
+            bind::without_autoprobe_the_kernel_driver_comes_back,
+            bind::the_printed_shell_does_the_same,
+            bind::the_status_agrees_with_sysfs,
+            bind::a_bound_vf_can_be_attached_and_resized,
+            bind::a_persistent_binding_is_made_when_the_vf_appears,
+        ],
+    },
+    Scenario {
+        name: "cards without isolation",
+        lab_options: &["--pfs", "1", "--no-acs"],
+        checks: checks![bind::a_shared_group_names_its_members],
+    },
+    Scenario {
         name: "refusals",
         lab_options: &["--pfs", "1"],
         checks: checks![
@@ -95,6 +120,7 @@ pub const SCENARIOS: &[Scenario] = &[
         checks: checks![
             lists::interleaved_vfs_belong_to_their_ports,
             refusals::vfio_without_iommu_restores_the_former_vfs,
+            bind::without_an_iommu_there_is_a_hint_and_no_change,
         ],
     },
     Scenario {
