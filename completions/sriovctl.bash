@@ -19,6 +19,12 @@ _sriovctl() {
             sriovctl,attach)
                 cmd="sriovctl__subcmd__attach"
                 ;;
+            sriovctl,bind)
+                cmd="sriovctl__subcmd__bind__subcmd__dpdk"
+                ;;
+            sriovctl,bind-dpdk)
+                cmd="sriovctl__subcmd__bind__subcmd__dpdk"
+                ;;
             sriovctl,detach)
                 cmd="sriovctl__subcmd__detach"
                 ;;
@@ -49,6 +55,9 @@ _sriovctl() {
             sriovctl__subcmd__help,attach)
                 cmd="sriovctl__subcmd__help__subcmd__attach"
                 ;;
+            sriovctl__subcmd__help,bind-dpdk)
+                cmd="sriovctl__subcmd__help__subcmd__bind__subcmd__dpdk"
+                ;;
             sriovctl__subcmd__help,detach)
                 cmd="sriovctl__subcmd__help__subcmd__detach"
                 ;;
@@ -74,7 +83,7 @@ _sriovctl() {
 
     case "${cmd}" in
         sriovctl)
-            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs attach detach inspect-state state help"
+            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs bind-dpdk bind attach detach inspect-state state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,6 +206,68 @@ _sriovctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sriovctl__subcmd__bind__subcmd__dpdk)
+            opts="-b -r -s -o -h --driver --restore --status --pf-only --mac --vlan --trust --spoofchk --link-state --owner --mode --allow-noiommu --no-reset --persist --from-udev --force --dry-run --json --root --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --driver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -b)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vlan)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trust)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --spoofchk)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --link-state)
+                    COMPREPLY=($(compgen -W "auto enable disable" -- "${cur}"))
+                    return 0
+                    ;;
+                --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sriovctl__subcmd__detach)
             opts="-h --netns --pid --container --name --all-stale --dry-run --json --root --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -236,7 +307,7 @@ _sriovctl() {
             return 0
             ;;
         sriovctl__subcmd__help)
-            opts="list-pfs list-vfs set-numvfs attach detach inspect-state help"
+            opts="list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -250,6 +321,20 @@ _sriovctl() {
             return 0
             ;;
         sriovctl__subcmd__help__subcmd__attach)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sriovctl__subcmd__help__subcmd__bind__subcmd__dpdk)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -35,6 +35,8 @@ complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "pfs" -d 'List dev
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "vfs" -d 'List VFs: where each is, how it is set up, who uses it'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "bind-dpdk" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "bind" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
@@ -126,6 +128,60 @@ complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l no-wait
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l dry-run -d 'Only print what would be done, as shell commands'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l json -d 'Print the result as JSON'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -s b -l driver -d 'The driver (default: vfio-pci); with --restore the kernel driver, where none is recorded' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l mac -d 'MAC that the DPDK program shall see (default: the one that the interface has)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l vlan -d 'VLAN that the NIC inserts and strips, 0-4094 (0: none)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l trust -d 'Whether the VF may change its MAC, become promiscuous and the like' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l spoofchk -d 'Whether frames with a foreign source MAC are dropped' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l link-state -d 'What the VF sees as carrier' -r -f -a "auto\t'The PF\'s'
+enable\t'Always up'
+disable\t'Always down'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -s o -l owner -d 'Who may open the device nodes: names or numbers (:GROUP alone is possible)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l mode -d 'Permissions of the device nodes, octal (default: 0600, with a group 0660)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -s r -l restore -d 'Give them back to the driver they had, with their names and settings'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -s s -l status -d 'Show which driver, IOMMU group and device node each VF has, who uses it, and the hugepages'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l pf-only -d 'Bind the PF itself, not its VFs'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l allow-noiommu -d 'Bind to vfio-pci without an IOMMU too: nothing protects the memory then'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l no-reset -d 'Do not reset the device when it changes hands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l persist -d 'Bind them whenever they appear, also after a reboot; with --restore: no longer'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l from-udev -d 'Make the persistent binding of a device that has just appeared'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l force -d 'Bind what the host uses, what DPDK drives as it is (mlx5), what shares its IOMMU group'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l dry-run -d 'Only print what would be done, as shell commands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l json -d 'Print the result as JSON'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -s b -l driver -d 'The driver (default: vfio-pci); with --restore the kernel driver, where none is recorded' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l mac -d 'MAC that the DPDK program shall see (default: the one that the interface has)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l vlan -d 'VLAN that the NIC inserts and strips, 0-4094 (0: none)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l trust -d 'Whether the VF may change its MAC, become promiscuous and the like' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l spoofchk -d 'Whether frames with a foreign source MAC are dropped' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l link-state -d 'What the VF sees as carrier' -r -f -a "auto\t'The PF\'s'
+enable\t'Always up'
+disable\t'Always down'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -s o -l owner -d 'Who may open the device nodes: names or numbers (:GROUP alone is possible)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l mode -d 'Permissions of the device nodes, octal (default: 0600, with a group 0660)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -s r -l restore -d 'Give them back to the driver they had, with their names and settings'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -s s -l status -d 'Show which driver, IOMMU group and device node each VF has, who uses it, and the hugepages'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l pf-only -d 'Bind the PF itself, not its VFs'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l allow-noiommu -d 'Bind to vfio-pci without an IOMMU too: nothing protects the memory then'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l no-reset -d 'Do not reset the device when it changes hands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l persist -d 'Bind them whenever they appear, also after a reboot; with --restore: no longer'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l from-udev -d 'Make the persistent binding of a device that has just appeared'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l force -d 'Bind what the host uses, what DPDK drives as it is (mlx5), what shares its IOMMU group'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l dry-run -d 'Only print what would be done, as shell commands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -l json -d 'Print the result as JSON'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l pf -d 'Any free VF of this PF' -r
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l pool -d 'Any free VF of these PFs, or of these VFs; may be repeated' -r
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand attach" -l numa -d 'Of several, rather one on this NUMA node' -r
@@ -203,10 +259,11 @@ complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l watch -d 'Go
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l json -d 'Short for --output json'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -l no-headers -d 'Leave out the header line of tables and CSV'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand state" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs attach detach inspect-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "bind-dpdk" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -22,12 +22,47 @@ const EXIT_CODES: [(&str, &str); 9] = [
     ("8", "Not permitted."),
 ];
 
-const FILES: [(&str, &str); 5] = [
+/// What users of other programs type, and the same here.
+const INSTEAD: [(&str, &str); 19] = [
+    ("dpdk-devbind.py --status", "sriovctl bind-dpdk --status"),
+    ("dpdk-devbind.py -b vfio-pci 0000:3b:02.0", "sriovctl bind-dpdk 0000:3b:02.0"),
+    ("dpdk-devbind.py -b vfio-pci ens1f0v0 ens1f0v1", "sriovctl bind-dpdk 'ens1f0#0-1'"),
+    ("dpdk-devbind.py -b vfio-pci ens1f0", "sriovctl bind-dpdk ens1f0 --pf-only"),
+    (
+        "dpdk-devbind.py -b uio_pci_generic ADDRESS",
+        "sriovctl bind-dpdk ADDRESS --driver uio_pci_generic",
+    ),
+    ("dpdk-devbind.py -b iavf ADDRESS", "sriovctl bind-dpdk --restore ADDRESS"),
+    ("dpdk-devbind.py -u ADDRESS", "none: a device is never left without a driver"),
+    ("dpdk-devbind.py --force ...", "sriovctl bind-dpdk --force ..."),
+    ("dpdk-devbind.py --noiommu-mode ...", "sriovctl bind-dpdk --allow-noiommu ..."),
+    ("dpdk-devbind.py -U alice -G dpdk ...", "sriovctl bind-dpdk --owner alice:dpdk ..."),
+    ("dpdk-hugepages.py --show", "sriovctl bind-dpdk --status"),
+    ("driverctl list-devices network", "sriovctl bind-dpdk --status"),
+    ("driverctl list-overrides", "sriovctl inspect-state"),
+    ("driverctl set-override ADDRESS vfio-pci", "sriovctl bind-dpdk --persist ADDRESS"),
+    ("driverctl --nosave set-override ADDRESS vfio-pci", "sriovctl bind-dpdk ADDRESS"),
+    ("driverctl unset-override ADDRESS", "sriovctl bind-dpdk --restore --persist ADDRESS"),
+    ("driverctl --nosave unset-override ADDRESS", "sriovctl bind-dpdk --restore ADDRESS"),
+    (
+        "echo ADDRESS > .../driver/unbind; echo vfio-pci > .../driver_override; ...",
+        "sriovctl bind-dpdk ADDRESS",
+    ),
+    (
+        "ip link set PF vf 3 mac MAC; dpdk-devbind.py -b vfio-pci ADDRESS",
+        "sriovctl bind-dpdk 'PF#3' --mac MAC",
+    ),
+];
+
+const FILES: [(&str, &str); 8] = [
     ("/sys/bus/pci/devices", "PFs and VFs."),
     (
         "/var/lib/cni/sriov/sriovctl",
-        "Records: journal/ while a VF is attached, attached/ from then on.",
+        "Records: journal/ while a VF is attached, attached/ from then on; binding/ and bound/ of drivers.",
     ),
+    ("/etc/sriovctl/bindings", "Bindings of bind-dpdk --persist, a file a device."),
+    ("/etc/udev/rules.d/70-sriovctl-*.rules", "Rules that make them when the device appears."),
+    ("/lib/modules", "What modules say of the devices they know (modules.alias, modules.dep)."),
     ("/run/sriovctl/lock", "Locks, a file a device, while it is changed."),
     ("/usr/share/misc/pci.ids", "Names of devices; without it their numbers are shown."),
     ("/run/netns", "Named network namespaces, where VFs are looked for."),
@@ -90,6 +125,15 @@ fn command_page(command: &Command) -> Vec<u8> {
                      schema_version rises when one changes its meaning or goes.";
         keys(&mut page, "JSON", about, &schema);
     }
+    let status = schemas.join(format!("{}-status.schema.json", command.get_name()));
+    if let Ok(schema) = std::fs::read_to_string(status) {
+        keys(&mut page, "JSON OF --STATUS", "Likewise.", &schema);
+    }
+    if command.get_name() == "bind-dpdk" {
+        table(&mut page, "COMING FROM OTHER PROGRAMS", &INSTEAD);
+        // The mark that the page has a table for tbl(1).
+        page.splice(0..0, *b"'\\\" t\n");
+    }
     section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes");
     page
 }
@@ -142,6 +186,15 @@ fn list(page: &mut Vec<u8>, title: &str, entries: &[(&str, &str)]) {
         roff.text([roman(*text)]);
     }
     roff.to_writer(page).expect("writing to memory");
+}
+
+/// A table of two columns (tbl(1)), whose texts wrap.
+fn table(page: &mut Vec<u8>, title: &str, rows: &[(&str, &str)]) {
+    let escape = |text: &str| text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    let cell = |text: &str| format!("T{{\n.na\n.nh\n{}\nT}}", escape(text));
+    let mut text = format!(".SH \"{title}\"\n.TS\nl lw(38)\n_ _\nlw(38) lw(38).\nThere\tHere\n");
+    text.extend(rows.iter().map(|(there, here)| format!("{}\t{}\n", cell(there), cell(here))));
+    page.extend_from_slice((text + ".TE\n").as_bytes());
 }
 
 fn section(page: &mut Vec<u8>, title: &str, text: &str) {

@@ -27,6 +27,7 @@ struct View {
     vfs: Vec<String>,
     destroyed: Vec<InUseView>,
     restored: Vec<String>,
+    bound: Vec<String>,
     failed: Vec<FailureView>,
     steps: Vec<StepView>,
 }
@@ -168,6 +169,9 @@ fn write_text(out: &mut dyn Write, report: &Report, args: &SetNumvfs) -> Result<
                 report.restored.iter().filter_map(|text| text.rsplit(' ').next()).collect();
             writeln!(out, "  kept the settings of {}", vfs(kept.len()))?;
         }
+        if !report.bound.is_empty() {
+            writeln!(out, "  bound {}", report.bound.join(", "))?;
+        }
         if count > 0 {
             writeln!(out, "  see them: sriovctl list-vfs {name}")?;
         }
@@ -220,6 +224,7 @@ impl View {
             vfs: pf.vfs.iter().map(|vf| pf.vf_name(vf.index())).collect(),
             destroyed: report.destroyed.iter().map(InUseView::from).collect(),
             restored: report.restored.clone(),
+            bound: report.bound.clone(),
             failed: report
                 .problems
                 .iter()
@@ -245,6 +250,7 @@ impl View {
             vfs: Vec::new(),
             destroyed: plan.destroys.iter().map(InUseView::from).collect(),
             restored: Vec::new(),
+            bound: Vec::new(),
             failed: Vec::new(),
             steps,
         }

@@ -447,15 +447,25 @@ fn bind_persistent<K: Kernel + Store + Surroundings>(
     bind(kernel, device, &kept.request(), progress).map(Some)
 }
 
-/// The persistent bindings of a PF's VFs, once these are there; what could not be done.
+/// Makes the persistent bindings of a PF's VFs, once these are there: what was done, and what could
+/// not be.
 pub(super) fn bind_persistent_of<K: Kernel + Store + Surroundings>(
     kernel: &K,
     pf: &Pf,
     progress: &dyn Progress,
-) -> Vec<Error> {
-    let devices = pf.vfs.iter().filter_map(|vf| vf.facts.device.as_ref());
-    let bind = |device| bind_persistent(kernel, device, progress).err();
-    devices.filter_map(bind).collect()
+) -> (Vec<String>, Vec<Error>) {
+    let (mut bound, mut problems) = (Vec::new(), Vec::new());
+    for device in pf.vfs.iter().filter_map(|vf| vf.facts.device.as_ref()) {
+        match bind_persistent(kernel, device, progress) {
+            Ok(Some(done)) if done.changed => {
+                let driver = done.seen.driver.unwrap_or_default();
+                bound.push(format!("{} to {driver}", done.name));
+            }
+            Ok(_) => {}
+            Err(error) => problems.push(error),
+        }
+    }
+    (bound, problems)
 }
 
 /// Forgets the bindings of a PF's VFs that a change of their number ended.

@@ -53,6 +53,8 @@ pub struct Report {
     pub destroyed: Vec<InUse>,
     /// Settings that were put back, as phrases.
     pub restored: Vec<String>,
+    /// VFs that were bound since they are whenever they appear, as phrases.
+    pub bound: Vec<String>,
     /// What could not be put back, or came too late: the number of VFs is right all the same.
     pub problems: Vec<Error>,
 }
@@ -101,7 +103,9 @@ fn with_bindings<K: Kernel + Store + Surroundings>(
 ) -> Result<Report> {
     let mut report = set_locked(kernel, device, request, options, progress)?;
     if request.driver.is_none() && !request.no_autoprobe {
-        report.problems.extend(super::bind::bind_persistent_of(kernel, &report.pf, progress));
+        let (bound, problems) = super::bind::bind_persistent_of(kernel, &report.pf, progress);
+        report.bound = bound;
+        report.problems.extend(problems);
     }
     Ok(report)
 }
@@ -152,6 +156,7 @@ impl Report {
             changed: false,
             destroyed: Vec::new(),
             restored: Vec::new(),
+            bound: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -247,6 +252,7 @@ impl<K: Kernel> Job<'_, K> {
             changed: true,
             destroyed: plan.destroys.clone(),
             restored: settled.restored,
+            bound: Vec::new(),
             problems: settled.problems,
         })
     }

@@ -25,6 +25,9 @@ fn lists() {
             assert_eq!(ran.code, 0, "{name}: {ran:?}");
             check(list, &ran.stdout, &format!("{list} on {name}"));
         }
+        let ran = run(&tree, &["bind-dpdk", "--status", "--json"]);
+        assert_eq!(ran.code, 0, "{name}: {ran:?}");
+        check("bind-dpdk-status", &ran.stdout, &format!("the status of {name}"));
     }
 }
 

@@ -127,6 +127,22 @@ fn what_is_bound_is_as_asked_for_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_mac_that_the_pf_only_heard_of_is_set() {
+    let kernel = kernel();
+    kernel.change_vf(VF, |vf| {
+        let netdev = vf.netdev.as_mut().unwrap();
+        netdev.up = true;
+        vf.settings.mac = Some(netdev.mac); // it came up and said so
+    });
+    let before = kernel.world();
+    let own = before.vfs[&VF].netdev.as_ref().unwrap().mac;
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    assert_eq!(kernel.world().vfs[&VF].settings.mac, Some(own));
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
 fn from_one_driver_to_the_next_and_back_to_the_first() {
     let kernel = kernel();
     let before = kernel.world();
@@ -336,6 +352,7 @@ proptest! {
         autoprobe in any::<bool>(),
         bound_before in any::<bool>(),
         reserved in any::<bool>(),
+        up in any::<bool>(),
         refuse in prop::option::of((0..14_usize, prop::sample::select(vec![5, 16, 19, 22, 95]))),
         dies in prop::option::of((0..18_usize, any::<bool>())),
     ) {
@@ -344,6 +361,13 @@ proptest! {
         kernel.world.borrow_mut().autoprobe = Some(autoprobe);
         if reserved {
             kernel.change_vf(VF, |vf| vf.driver_override = Some("igbvf".into()));
+        }
+        if up {
+            kernel.change_vf(VF, |vf| {
+                let netdev = vf.netdev.as_mut().unwrap();
+                netdev.up = true;
+                vf.settings.mac = Some(netdev.mac);
+            });
         }
         if bound_before {
             bind_it(&kernel, &to("vfio-pci")).unwrap();
@@ -359,7 +383,7 @@ proptest! {
         let is_bound = now.vfs[&VF].driver.as_deref() == Some(driver);
         if done.is_ok() {
             prop_assert!(is_bound);
-        } else if !(died && is_bound) && !(driver == "igbvf" && is_bound) {
+        } else if !(is_bound && (died || driver == "igbvf")) {
             prop_assert_eq!(&now, &before);
             prop_assert_eq!(&*kernel.bindings.borrow(), &records);
         }

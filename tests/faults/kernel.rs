@@ -116,6 +116,8 @@ pub struct Faults {
     pub dies: Option<(usize, bool)>,
 }
 
+type JournalAndRecord = (Option<Record>, Option<Record>);
+
 pub struct FakeKernel {
     pub world: RefCell<World>,
     pub faults: RefCell<Faults>,
@@ -125,7 +127,7 @@ pub struct FakeKernel {
     pub boot_id: RefCell<String>,
     pub records: RefCell<BTreeMap<DeviceId, (bool, Record)>>,
     /// Journals and complete records of bindings.
-    pub bindings: RefCell<BTreeMap<DeviceId, (Option<Record>, Option<Record>)>>,
+    pub bindings: RefCell<BTreeMap<DeviceId, JournalAndRecord>>,
     pub persistent: RefCell<BTreeMap<DeviceId, Persistent>>,
     pub resizes: RefCell<BTreeMap<DeviceId, Resize>>,
     /// VFs whose MAC the PF has set, and not merely lists.
@@ -404,11 +406,17 @@ impl FakeKernel {
     fn change_driver(&self, step: &Step, index: u16) -> Result<()> {
         let mut world = self.world.borrow_mut();
         let noiommu = world.noiommu;
+        let pf_set = self.pf_set.borrow().contains(&index);
         let refused = |errno| Err(Self::refused(step, errno));
         let Some(vf) = world.vfs.get_mut(&index) else { return refused(19) };
         match step {
             Step::SetOverride { driver, .. } => vf.driver_override.clone_from(driver),
-            Step::Unbind { .. } => (vf.driver, vf.netdev, vf.node) = (None, None, None),
+            // What the interface told the PF is forgotten with it.
+            Step::Unbind { .. } => {
+                (vf.driver, vf.netdev, vf.node) = (None, None, None);
+                vf.settings.mac =
+                    vf.settings.mac.map(|mac| if pf_set { mac } else { MacAddr::ZERO });
+            }
             Step::Reset { .. } => vf.dirty = false,
             Step::SetNode { access, .. } => {
                 let Some((uid, gid, mode)) = &mut vf.node else { return refused(2) };

@@ -93,6 +93,20 @@ impl Done {
         self
     }
 
+    /// Demands that its standard output is what a schema in `schemas/` promises.
+    #[track_caller]
+    pub fn valid(self, schema: &str) -> Self {
+        let path = format!("{}/schemas/{schema}.schema.json", env!("CARGO_MANIFEST_DIR"));
+        let schema = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let errors: Vec<String> = jsonschema::validator_for(&schema)
+            .unwrap()
+            .iter_errors(&self.json())
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "not as promised: {errors:?}: {}", self.out);
+        self
+    }
+
     /// Its standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {

@@ -136,8 +136,11 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         let settings = wanted.settings.iter().copied();
         steps.extend(settings.filter(|attr| attr.is_set_in(&has) != Some(true)).map(set));
         // While its kernel driver still has it: DPDK sees the MAC that the host has always seen.
-        let mac = wanted.mac.filter(|mac| has.mac != Some(*mac));
-        steps.extend(mac.map(|mac| set(VfAttr::Mac(mac))));
+        // A PF also lists the MAC that the interface told it, and forgets that one with the driver:
+        // which of the two it is cannot be seen, so it is set anew.
+        let own = seen.host_link().and_then(|link| link.mac);
+        let stays = |mac: &MacAddr| has.mac == Some(*mac) && own != Some(*mac);
+        steps.extend(wanted.mac.filter(|mac| !stays(mac)).map(|mac| set(VfAttr::Mac(mac))));
     }
     let is_bound = seen.driver.as_ref() == Some(&request.driver);
     if is_bound {
@@ -294,8 +297,9 @@ fn original(seen: &Seen, is_named: bool) -> Original {
 
 fn wanted(request: &Request, seen: &Seen) -> Wanted {
     let settings = VfSettings { mac: None, ..request.settings.clone() };
-    let unset = seen.settings.as_ref().is_some_and(|has| has.mac == Some(MacAddr::ZERO));
-    let own = seen.host_link().and_then(|link| link.mac).filter(|mac| unset && !mac.is_zero());
+    let admin = seen.settings.as_ref().and_then(|has| has.mac);
+    let own = seen.host_link().and_then(|link| link.mac).filter(|mac| !mac.is_zero());
+    let own = own.filter(|own| admin == Some(MacAddr::ZERO) || admin == Some(*own));
     // A kernel driver brings its MAC along; of user space only the PF knows it.
     let own = own.filter(|_| is_userspace_driver(&request.driver));
     Wanted {

@@ -33,6 +33,7 @@ fn there_and_back(driver: &str) {
             assert!(!links.contains("eth1") && !links.contains("vf-three"), "{links}");
             sriovctl(&["inspect-state"]).exits(0);
             let again = sriovctl(&["bind-dpdk", "eth0", "--driver", driver, "--json"]).exits(0);
+            let again = again.valid("bind-dpdk");
             assert_eq!(again.json()["changed"], false);
         }
         let done = sriovctl(&["bind-dpdk", "--restore", "eth0#0-3"]).exits(0);
@@ -82,7 +83,7 @@ pub fn a_dpdk_program_of_an_ordinary_user_answers_pings() {
     });
     let seen = ok("cat /tmp/pmd.log");
     // The MAC that the host knew, though nobody had set one.
-    assert!(seen.contains(&format!("Port 0: {}", own.to_uppercase())), "{seen}");
+    assert!(seen.contains(&format!("Port 0: {}", own.to_uppercase())), "not {own}: {seen}");
     ok(&format!("ip -n blue neigh add 10.0.0.2 lladdr {own} dev net1"));
     eventually("a ping is answered", || {
         sh("ip netns exec blue ping -q -c 1 -W 1 10.0.0.2").code == 0
@@ -200,19 +201,22 @@ pub fn a_step_that_fails_leaves_driver_override_and_name() {
         }
     }
     assert!(failed >= 4, "only {failed} of the steps could be made to fail");
-    // Netlink: the settings, one after the other; what only looks fails too, and changes nothing.
+    // Netlink: what looks and what sets. It is done whole, or nothing of it.
     let mut refused = 0;
-    for nth in 1..=30 {
+    for nth in 1..=16 {
         let done = sh(&format!(
             "strace -f -o /dev/null -e trace=sendto -e inject=sendto:error=ENOBUFS:when={nth} \
              $S bind-dpdk eth0#1 --vlan 7 --trust on"
         ));
+        refused += usize::from(done.code != 0);
         if done.code == 0 {
+            let pf = ok("ip link show eth0 | grep 'vf 1 '");
+            assert!(
+                driver(1) == "vfio-pci" && pf.contains("vlan 7") && pf.contains("trust on"),
+                "{nth}: {pf}"
+            );
             sriovctl(&["bind-dpdk", "--restore", "eth0#1"]).exits(0);
-            break;
         }
-        refused += 1;
-        sh("$S inspect-state --repair > /dev/null 2>&1");
         assert_restored(&before);
     }
     println!("    {failed} writes and {refused} messages failed");
@@ -298,7 +302,12 @@ pub fn the_status_agrees_with_sysfs() {
     four_vfs();
     sriovctl(&["bind-dpdk", "eth0#1", "--owner", "4711", "--mode", "0640"]).exits(0);
     ok("echo 8 > /proc/sys/vm/nr_hugepages");
-    let status = sriovctl(&["bind-dpdk", "--status", "--json"]).exits(0).json();
+    let status = sriovctl(&["bind-dpdk", "--status", "--json"]).exits(0);
+    let status = status.valid("bind-dpdk-status").json();
+    sriovctl(&["inspect-state", "--json"]).exits(0).valid("inspect-state");
+    sriovctl(&["bind-dpdk", "eth0#2", "--dry-run", "--json"]).exits(0).valid("bind-dpdk");
+    sriovctl(&["bind-dpdk", "eth0#2", "--driver", "e1000e", "--json"]).exits(5).valid("bind-dpdk");
+    sriovctl(&["bind-dpdk", "eth0#2", "--driver", "none", "--json"]).exits(3).valid("error");
     let vfs = status["vfs"].as_array().unwrap();
     assert_eq!(vfs.len(), 4);
     for vf in vfs {
@@ -360,8 +369,8 @@ pub fn a_persistent_binding_is_made_when_the_vf_appears() {
     assert_eq!(driver(0), "igbvf");
     // By hand, with udev.
     ok("p=$LAB_PROGRAMS; mkdir -p /run/udev /lib/udev/rules.d
-        LD_LIBRARY_PATH=$p/usr/lib/x86_64-linux-gnu:$p/lib/x86_64-linux-gnu $p/lib/systemd/systemd-udevd --daemon > /tmp/udevd.log 2>&1
-        pidof systemd-udevd > /tmp/check.pids
+        LD_LIBRARY_PATH=$p/usr/lib/x86_64-linux-gnu:$p/lib/x86_64-linux-gnu bash -c 'exec -a systemd-udevd $0/bin/udevadm --daemon' $p > /tmp/udevd.log 2>&1
+        pidof udevadm > /tmp/check.pids
         echo 0 > /sys/class/net/eth0/device/sriov_numvfs; echo 2 > /sys/class/net/eth0/device/sriov_numvfs");
     eventually("udev has bound it", is_bound);
     assert_eq!(driver(0), "igbvf");
@@ -377,7 +386,7 @@ pub fn a_persistent_binding_is_made_when_the_vf_appears() {
     assert_eq!(driver(1), "igbvf");
     sriovctl(&["bind-dpdk", "--restore", "--persist", "eth0#1"]).exits(0);
     assert_eq!(ok("ls /etc/udev/rules.d /etc/sriovctl/bindings | grep 0000 || true"), "");
-    ok("pkill systemd-udevd; rm -rf /run/udev; true");
+    ok("pkill udevadm; rm -rf /run/udev; true");
 }
 
 pub fn a_shared_group_names_its_members() {
