@@ -19,7 +19,7 @@ use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::persist::Persistent;
 use crate::model::plan::bind::Request;
 use crate::model::selector::{SelectError, Selector};
-use crate::model::step::NodeAccess;
+use crate::model::step::{NodeAccess, Outcome};
 
 const DEFAULT_DRIVER: &str = "vfio-pci";
 
@@ -187,30 +187,33 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             Some(back) => engine::back(self.kernel, device, back, progress)?,
             None => engine::bind(self.kernel, device, &self.request, progress)?,
         };
+        let (kept, note) = self.keep(device, &bound)?;
+        let bound = Bound { changed: bound.changed || kept == Outcome::Changed, ..bound };
         let mut view = view(&bound, self.word(&bound, false));
-        view.notes.extend(self.keep(device, &bound)?);
+        view.notes.extend(note);
         Ok(view)
     }
 
     /// Keeps the binding, or no longer; returns what there is to know.
-    fn keep(&self, device: &DeviceId, bound: &Bound) -> Result<Option<String>> {
+    fn keep(&self, device: &DeviceId, bound: &Bound) -> Result<(Outcome, Option<String>)> {
         if !self.persist {
             let stays = self.back.is_some() && self.kernel.persistent(device)?.is_some();
-            return Ok(stays.then(|| {
+            let note = stays.then(|| {
                 "it is bound again when it appears the next time; not so with: --restore --persist"
                     .to_owned()
-            }));
+            });
+            return Ok((Outcome::AlreadySo, note));
         }
         let id = bound.ground.id.map(|id| id.to_string()).unwrap_or_default();
         let kept = Persistent::new(device.clone(), id, &self.request);
         let kept = self.back.is_none().then_some(&kept);
-        self.kernel.persist(device, kept).map_err(|error| {
+        let done = self.kernel.persist(device, kept).map_err(|error| {
             let done =
                 if kept.is_some() { "bound, but not for the next time" } else { "given back" };
             Error::new(Kind::Partial, format!("{} is {done}: {error}", bound.name))
                 .device(bound.name.clone())
         })?;
-        Ok(None)
+        Ok((done, None))
     }
 
     fn word(&self, bound: &Bound, dry_run: bool) -> &'static str {
@@ -339,6 +342,9 @@ fn named(
         return Ok(vec![pf.facts.device.clone()]);
     }
     let vfs = selector.vfs(inventory).map_err(Failed::Select)?;
+    if let (true, true, Ok(pf)) = (vfs.is_empty(), args.restore, selector.pf(inventory)) {
+        return Ok(vec![pf.facts.device.clone()]); // nothing else can be meant
+    }
     if vfs.is_empty() {
         return Err(Failed::Other(
             Error::new(Kind::NotFound, format!("{selector} has no VFs")).hint(format!(
@@ -419,7 +425,9 @@ fn one_error(mut failures: Vec<Error>, of: usize) -> Option<Error> {
                 [error.message().to_owned()].into_iter().chain(lines).chain(hint)
             });
             let lines: Vec<String> = lines.collect();
-            Some(Error::new(Kind::Partial, format!("{n} of {of} failed")).details(lines))
+            // Partly done is only what was done in part.
+            let kind = if n == of { failures[0].kind() } else { Kind::Partial };
+            Some(Error::new(kind, format!("{n} of {of} failed")).details(lines))
         }
     }
 }

@@ -345,13 +345,24 @@ pub(super) fn is_alive<K: Kernel>(kernel: &K, id: &NetnsId) -> Result<bool> {
 }
 
 fn not_cleared(shelf: Shelf, record: &Record, first: &Error, problems: &[Error]) -> Error {
-    Error::new(
-        first.kind(),
-        format!("{} was left behind by {} and could not be cleaned", record.device, record.owner),
-    )
-    .device(record.device.to_string())
-    .details(problems.iter().map(ToString::to_string))
-    .hint(format!("try again with: {}", finish(shelf, &record.device)))
+    let text = match shelf {
+        Shelf::Attachments => {
+            format!(
+                "{} was left behind by {} and could not be cleaned",
+                record.device, record.owner
+            )
+        }
+        Shelf::Bindings => {
+            format!(
+                "a change of the driver of {} was cut off and could not be undone",
+                record.device
+            )
+        }
+    };
+    Error::new(first.kind(), text)
+        .device(record.device.to_string())
+        .details(problems.iter().map(ToString::to_string))
+        .hint(format!("try again with: {}", finish(shelf, &record.device)))
 }
 
 /// The command that finishes what was begun with a device.

@@ -20,6 +20,7 @@ use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
 use crate::model::inventory::Pf;
+use crate::model::link::VfSettings;
 use crate::model::plan::bind::{self, Plan, Request, Sight};
 use crate::model::plan::restore as way_back;
 use crate::model::record::{FORMAT, Original, Owner, Record, Wanted};
@@ -79,7 +80,11 @@ pub fn propose<K: Kernel + Store + Surroundings>(
 fn is_way_back<K: Kernel + Store>(kernel: &K, seen: &Seen, request: &Request) -> Result<bool> {
     let binding = current(kernel, &seen.device)?;
     let before = binding.as_ref().and_then(|record| record.before_binding().driver.as_ref());
-    Ok(before == Some(&request.driver) && seen.driver.as_ref() != before)
+    let sets_more = request.mac.is_some()
+        || request.node.is_some()
+        || request.keep_override
+        || request.settings != VfSettings::default();
+    Ok(!sets_more && before == Some(&request.driver) && seen.driver.as_ref() != before)
 }
 
 /// Gives the device the driver.

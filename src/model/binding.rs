@@ -154,6 +154,10 @@ impl Platform {
     pub fn iommu_hint(&self) -> String {
         let has = |word: &str| self.cmdline.split_whitespace().any(|arg| arg == word);
         let boot = "on the kernel command line, then reboot";
+        if self.has_iommu {
+            return "the IOMMU is on, but does not cover this device: dmesg | grep -iE 'DMAR|IVRS|IOMMU'"
+                .to_owned();
+        }
         match self.cpu {
             Cpu::Intel if has("intel_iommu=off") => {
                 format!("it was switched off: put intel_iommu=on instead of intel_iommu=off {boot}")
@@ -206,6 +210,8 @@ mod tests {
             let hint = platform(cpu, cmdline).iommu_hint();
             assert!(hint.contains(said), "{hint}");
         }
+        let on = Platform { has_iommu: true, ..platform(Cpu::Intel, "") };
+        assert!(on.iommu_hint().contains("does not cover this device"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bind_dpdk;
 mod list_pfs;
 mod list_vfs;
 mod output;

@@ -147,7 +147,7 @@ pub fn a_pf_with_the_default_route_is_refused() {
     let before = state();
     sriovctl(&["bind-dpdk", "eth0", "--pf-only"]).exits(0);
     assert_eq!(ok("basename $(readlink /sys/bus/pci/devices/0000:01:00.0/driver)"), "vfio-pci");
-    sriovctl(&["bind-dpdk", "0000:01:00.0", "--pf-only", "--restore"]).exits(0);
+    sriovctl(&["bind-dpdk", "0000:01:00.0", "--restore"]).exits(0);
     let now = state();
     assert!(now == before, "{}", differences(&before, &now));
 }
@@ -362,6 +362,8 @@ pub fn a_persistent_binding_is_made_when_the_vf_appears() {
             && ok("ip link show eth0 | grep 'vf 1 '").contains("vlan 7")
     };
     assert!(is_bound());
+    let again = sriovctl(&["bind-dpdk", "eth0#1", "--persist", "--owner", "4711", "--vlan", "7"]);
+    assert!(again.exits(0).out.contains("has vfio-pci already; nothing was changed"));
     // By this program, with or without udev.
     sriovctl(&["set-numvfs", "eth0", "0"]).exits(0);
     sriovctl(&["set-numvfs", "eth0", "2"]).exits(0);

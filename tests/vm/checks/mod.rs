@@ -28,6 +28,11 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "drivers, killed",
+        lab_options: &["--pfs", "1"],
+        checks: checks![bind::killed_anywhere_every_device_has_its_driver],
+    },
+    Scenario {
         name: "lists and numbers on two PFs and an NVMe",
         lab_options: &["--pfs", "2", "--nvme"],
         checks: checks![
@@ -80,7 +85,6 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "drivers",
         lab_options: &["--pfs", "1", "--memory", "1536"],
         checks: checks![
-            bind::killed_anywhere_every_device_has_its_driver,
             bind::ten_times_to_vfio_and_back,
             bind::ten_times_to_uio_and_back,
             bind::a_step_that_fails_leaves_driver_override_and_name,
