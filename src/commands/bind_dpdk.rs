@@ -11,10 +11,11 @@ use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
 use crate::engine::{Account, Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
+use crate::model::assemble::is_userspace_driver;
 use crate::model::binding::Node;
 use crate::model::facts::Scope;
 use crate::model::ids::{DeviceId, VlanId};
-use crate::model::inventory::Inventory;
+use crate::model::inventory::{Inventory, Pf, Vf};
 use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::persist::Persistent;
 use crate::model::plan::bind::Request;
@@ -352,7 +353,7 @@ fn named(
             )),
         ));
     }
-    let device = |(pf, vf): &(&crate::model::inventory::Pf, &crate::model::inventory::Vf)| {
+    let device = |(pf, vf): &(&Pf, &Vf)| {
         vf.facts.device.clone().filter(|device| device.pci().is_some()).ok_or_else(|| {
             let name = pf.vf_name(vf.index());
             let text = format!("{name} has no device that a driver could be bound to");
@@ -389,13 +390,18 @@ fn ask<K: Kernel + Surroundings>(
             .hint("name some, e.g. 'eth0#0-3'; see what there is: sriovctl bind-dpdk --status"));
     }
     let all = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
-    let all: Vec<_> =
-        all.filter(|(_, vf)| vf.pci().is_some() && (args.restore || vf.users.is_empty())).collect();
+    let all: Vec<_> = all.filter(|(_, vf)| vf.pci().is_some() && vf.users.is_empty()).collect();
+    let is_bound = |vf: &Vf| vf.facts.driver.as_deref().is_some_and(is_userspace_driver);
+    let all: Vec<_> = all.into_iter().filter(|(_, vf)| !args.restore || is_bound(vf)).collect();
+    if all.is_empty() && args.restore {
+        return Err(Error::new(Kind::NotFound, "no VF is bound that could be given back")
+            .hint("see what there is: sriovctl bind-dpdk --status"));
+    }
     if all.is_empty() {
         return Err(Error::new(Kind::Busy, "no VF is free")
             .hint("see who has which: sriovctl list-vfs --in-use"));
     }
-    let line = |(pf, vf): &(&crate::model::inventory::Pf, &crate::model::inventory::Vf)| {
+    let line = |(pf, vf): &(&Pf, &Vf)| {
         let pci = vf.pci().map(|pci| pci.to_string()).unwrap_or_default();
         let driver = vf.facts.driver.as_deref().unwrap_or("no driver");
         format!("{:<12} {pci}  {driver}", pf.vf_name(vf.index()))
