@@ -21,7 +21,14 @@ use crate::model::step::Route;
 )]
 pub struct Cli {
     /// Read a copied or made-up tree below DIR: no netlink, no changes
-    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/",
+        hide_default_value = true,
+        help_heading = "Everywhere"
+    )]
     pub root: PathBuf,
     /// When to use colours (auto: on a terminal, unless NO_COLOR is set)
     #[arg(
@@ -29,7 +36,8 @@ pub struct Cli {
         global = true,
         value_name = "WHEN",
         default_value = "auto",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = "Everywhere"
     )]
     pub color: ColorWhen,
     /// What to do

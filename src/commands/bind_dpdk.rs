@@ -2,70 +2,25 @@
 
 use std::io::Write;
 
-use serde::Serialize;
-
+use super::bind_view::{DeviceView, View, write_text};
 use super::console::{Bar, Console};
-use super::{StepView, bind_status, say, step_views, write_json, writing};
+use super::{bind_status, write_json, writing};
 use crate::cli::{BindDpdk, Carrier, OnOff};
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
 use crate::engine::{Account, Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
-use crate::model::binding::Node;
 use crate::model::facts::Scope;
 use crate::model::ids::{DeviceId, VlanId};
 use crate::model::inventory::{Inventory, Pf, Vf};
 use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::persist::Persistent;
-use crate::model::plan::bind::Request;
+use crate::model::plan::bind::{Request, Session};
 use crate::model::selector::{SelectError, Selector};
 use crate::model::step::{NodeAccess, Outcome};
 
 const DEFAULT_DRIVER: &str = "vfio-pci";
-
-/// The JSON document, see `schemas/bind-dpdk.schema.json`.
-#[derive(Serialize)]
-struct View {
-    schema_version: u32,
-    changed: bool,
-    dry_run: bool,
-    devices: Vec<DeviceView>,
-}
-
-#[derive(Serialize)]
-struct DeviceView {
-    vf: String,
-    device: String,
-    result: &'static str,
-    driver_before: Option<String>,
-    driver: Option<String>,
-    netdev: Option<String>,
-    admin_mac: Option<String>,
-    iommu_group: Option<u32>,
-    device_nodes: Vec<NodeView>,
-    notes: Vec<String>,
-    message: Option<String>,
-    details: Vec<String>,
-    hint: Option<String>,
-    steps: Vec<StepView>,
-}
-
-/// A device node.
-#[derive(Serialize)]
-pub(super) struct NodeView {
-    path: String,
-    uid: u32,
-    gid: u32,
-    mode: String,
-}
-
-impl NodeView {
-    pub(super) fn new(node: &Node) -> Self {
-        let mode = format!("{:04o}", node.mode);
-        Self { path: node.path.clone(), uid: node.uid, gid: node.gid, mode }
-    }
-}
 
 /// Binds, gives back, or shows; what could not be done comes back as an error that was not yet said.
 pub fn run<K: Kernel + Store + Surroundings>(
@@ -86,6 +41,10 @@ pub fn run<K: Kernel + Store + Surroundings>(
     } else {
         (devices(args, kernel, &inventory)?, args.driver.clone())
     };
+    if args.mac.is_some() && devices.len() > 1 {
+        let text = format!("--mac is the MAC of one VF, and these are {}", devices.len());
+        return Err(Error::new(Kind::Usage, text).hint("bind them one by one"));
+    }
     let job = Job {
         kernel,
         back: args.restore.then(|| Back { driver: args.driver.clone(), no_reset: args.no_reset }),
@@ -97,29 +56,16 @@ pub fn run<K: Kernel + Store + Surroundings>(
         },
     };
     let proposals = job.look_at_all(&devices)?;
-    let mut views = Vec::new();
-    let mut failures = Vec::new();
-    if args.dry_run {
-        views.extend(proposals.iter().map(|bound| view(bound, job.word(bound, true))));
+    let (views, failures) = if args.dry_run {
+        let would = |bound: &Bound| DeviceView::new(bound, job.word(bound, true));
+        (proposals.iter().map(would).collect(), Vec::new())
     } else {
-        let bar = Bar::new(console);
-        for (nth, bound) in proposals.iter().enumerate() {
-            let counted = Counted { bar: &bar, nth: nth + 1, of: proposals.len() };
-            let done = job.run(&bound.device, &counted);
-            views.push(done.unwrap_or_else(|error| {
-                let view = failed_view(bound, &error);
-                failures.push(error);
-                view
-            }));
-        }
-        bar.clear();
-    }
+        job.run_all(&proposals, console)
+    };
     if args.json {
-        let changed = views.iter().any(|view| !["unchanged", "failed"].contains(&view.result));
-        let view = View { schema_version: 1, changed, dry_run: args.dry_run, devices: views };
-        write_json(out, &view)?;
+        write_json(out, &View::new(views, args.dry_run))?;
     } else {
-        write_text(out, &views, args.restore).map_err(|error| writing(&error))?;
+        write_text(out, &views, args).map_err(|error| writing(&error))?;
     }
     Ok(one_error(failures, devices.len()))
 }
@@ -146,6 +92,27 @@ struct Job<'a, K> {
 }
 
 impl<K: Kernel + Store + Surroundings> Job<'_, K> {
+    /// Each device by itself; what failed comes back beside the views.
+    fn run_all(&self, proposals: &[Bound], console: &Console) -> (Vec<DeviceView>, Vec<Error>) {
+        let bar = Bar::new(console);
+        let of = proposals.len();
+        let mut done: Vec<(DeviceView, Option<Error>)> = Vec::new();
+        for (nth, bound) in proposals.iter().enumerate() {
+            done.push(self.run(bound, &Counted { bar: &bar, nth: nth + 1, of }));
+        }
+        // Names that devices had from each other are free once all of them are back.
+        for (nth, bound) in proposals.iter().enumerate() {
+            let (view, error) = &done[nth];
+            let is_partial = error.as_ref().is_some_and(|error| error.kind() == Kind::Partial);
+            if self.back.is_some() && of > 1 && is_partial && view.result == "failed" {
+                done[nth] = self.run(bound, &Counted { bar: &bar, nth: nth + 1, of });
+            }
+        }
+        bar.clear();
+        let (views, errors): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        (views, errors.into_iter().flatten().collect())
+    }
+
     /// Decides about every device before the first is changed.
     fn look_at_all(&self, devices: &[DeviceId]) -> Result<Vec<Bound>> {
         let look = |device: &DeviceId| match &self.back {
@@ -166,40 +133,51 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             0 => Ok(proposals),
             1 if devices.len() == 1 => Err(refused.remove(0)),
             n => {
-                let first = &refused[0];
-                let text = format!("{n} of {} cannot be bound; nothing was changed", devices.len());
-                let error = Error::new(first.kind(), text);
-                let hint = first.next_step().map(str::to_owned);
-                let lines = refused.iter().flat_map(|error| {
-                    let more = error.detail_lines().iter().map(|line| format!("  {line}"));
-                    [error.message().to_owned()].into_iter().chain(more)
-                });
-                let error = error.details(lines.collect::<Vec<_>>());
-                Err(match hint {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                })
+                let what = if self.back.is_some() { "given back" } else { "bound" };
+                let of = devices.len();
+                let text = format!("{n} of {of} cannot be {what}; nothing was changed");
+                Err(Error::new(refused[0].kind(), text).details(lines_of(&refused)))
             }
         }
     }
 
-    fn run(&self, device: &DeviceId, progress: &dyn Progress) -> Result<DeviceView> {
-        let bound = match &self.back {
-            Some(back) => engine::back(self.kernel, device, back, progress)?,
-            None => engine::bind(self.kernel, device, &self.request, progress)?,
+    fn run(&self, before: &Bound, progress: &dyn Progress) -> (DeviceView, Option<Error>) {
+        let device = &before.device;
+        let done = match &self.back {
+            Some(back) => engine::back(self.kernel, device, back, progress),
+            None => engine::bind(self.kernel, device, &self.request, progress),
         };
-        let (kept, note) = self.keep(device, &bound)?;
-        let bound = Bound { changed: bound.changed || kept == Outcome::Changed, ..bound };
-        let mut view = view(&bound, self.word(&bound, false));
-        view.notes.extend(note);
-        Ok(view)
+        let bound = match done {
+            Ok(bound) => bound,
+            Err(error) => {
+                let now = self.kernel.inspect(device, None).ok();
+                let driver = now.and_then(|seen| seen.driver);
+                return (DeviceView::failed(before, driver, &error), Some(error));
+            }
+        };
+        let kept = self.keep(device, &bound);
+        let was_kept = matches!(kept, Ok((Outcome::Changed, _)));
+        let bound = Bound { changed: bound.changed || was_kept, ..bound };
+        let mut view = DeviceView::new(&bound, self.word(&bound, false));
+        match kept {
+            Ok((_, note)) => {
+                view.notes.extend(note);
+                (view, None)
+            }
+            Err(error) => {
+                view.message = Some(error.message().to_owned());
+                (view, Some(error))
+            }
+        }
     }
 
     /// Keeps the binding, or no longer; returns what there is to know.
     fn keep(&self, device: &DeviceId, bound: &Bound) -> Result<(Outcome, Option<String>)> {
         if !self.persist {
-            let stays = self.back.is_some() && self.kernel.persistent(device)?.is_some();
-            let note = stays.then(|| {
+            // What cannot be read binds nothing either.
+            let kept = self.back.is_some()
+                && self.kernel.persistent(device).is_ok_and(|kept| kept.is_some());
+            let note = kept.then(|| {
                 "it is bound again when it appears the next time; not so with: --restore --persist"
                     .to_owned()
             });
@@ -209,10 +187,14 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let kept = Persistent::new(device.clone(), id, &self.request);
         let kept = self.back.is_none().then_some(&kept);
         let done = self.kernel.persist(device, kept).map_err(|error| {
-            let done =
-                if kept.is_some() { "bound, but not for the next time" } else { "given back" };
+            let done = if kept.is_some() {
+                "bound, but will not be when it appears the next time"
+            } else {
+                "given back, but will be bound when it appears the next time"
+            };
             Error::new(Kind::Partial, format!("{} is {done}: {error}", bound.name))
                 .device(bound.name.clone())
+                .hint("run it again once that is mended")
         })?;
         Ok((done, None))
     }
@@ -279,9 +261,14 @@ fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Requ
     })
 }
 
-/// Where the caller's SSH session arrives: `client port server port` (sshd(8)).
-fn session() -> Option<std::net::IpAddr> {
-    std::env::var("SSH_CONNECTION").ok()?.split(' ').nth(2)?.parse().ok()
+/// Where the caller's SSH session arrives: `client port server port` (sshd(8)), a link-local
+/// address as `fe80::1%eth0`.
+fn session() -> Option<Session> {
+    let connection = std::env::var("SSH_CONNECTION").ok()?;
+    let server = connection.split(' ').nth(2)?;
+    let (address, interface) = server.split_once('%').unwrap_or((server, ""));
+    let interface = Some(interface.to_owned()).filter(|name| !name.is_empty());
+    Some(Session { address: address.parse().ok()?, interface })
 }
 
 fn access<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Option<NodeAccess>> {
@@ -315,7 +302,10 @@ pub(super) fn devices<K: Kernel + Surroundings>(
             // Any other card will do as well.
             Err(Failed::Select(error)) => match other(kernel, &error, selector) {
                 Some(device) => vec![device],
-                None => return Err(error.into()),
+                None => match is_kept_only(args, kernel, selector)? {
+                    Some(device) => vec![device],
+                    None => return Err(error.into()),
+                },
             },
             Err(Failed::Other(error)) => return Err(error),
         };
@@ -379,6 +369,21 @@ fn other<K: Kernel + Surroundings>(
         .or_else(|| kernel.device_of(&text))
 }
 
+/// A device that is not there now, but would be bound when it appears.
+fn is_kept_only<K: Surroundings>(
+    args: &BindDpdk,
+    kernel: &K,
+    selector: &Selector,
+) -> Result<Option<DeviceId>> {
+    let device = selector.to_string().parse::<crate::model::ids::PciAddress>().map(DeviceId::from);
+    match device {
+        Ok(device) if args.restore && args.persist && kernel.persistent(&device)?.is_some() => {
+            Ok(Some(device))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn ask<K: Kernel + Surroundings>(
     args: &BindDpdk,
     kernel: &K,
@@ -425,122 +430,20 @@ fn one_error(mut failures: Vec<Error>, of: usize) -> Option<Error> {
         0 => None,
         1 if of == 1 => failures.pop(),
         n => {
-            let lines = failures.iter().flat_map(|error| {
-                let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
-                let hint = error.next_step().map(|hint| format!("  try: {hint}"));
-                [error.message().to_owned()].into_iter().chain(lines).chain(hint)
-            });
-            let lines: Vec<String> = lines.collect();
             // Partly done is only what was done in part.
             let kind = if n == of { failures[0].kind() } else { Kind::Partial };
+            let lines = lines_of(&failures);
             Some(Error::new(kind, format!("{n} of {of} failed")).details(lines))
         }
     }
 }
 
-fn view(bound: &Bound, result: &'static str) -> DeviceView {
-    let seen = &bound.seen;
-    let pf = seen.pf_netdev.clone().unwrap_or_default();
-    let dry = result.starts_with("would");
-    DeviceView {
-        result,
-        driver: seen.driver.clone(),
-        netdev: seen.host_link().map(|link| link.name.clone()),
-        admin_mac: seen.settings.as_ref().and_then(|has| has.mac).map(|mac| mac.to_string()),
-        iommu_group: bound.ground.group.as_ref().map(|group| group.number),
-        device_nodes: bound.ground.nodes.iter().map(NodeView::new).collect(),
-        notes: bound.notes.clone(),
-        steps: if dry { step_views(&bound.steps, &bound.name, &pf) } else { Vec::new() },
-        ..blank(bound, result)
-    }
-}
-
-fn failed_view(bound: &Bound, error: &Error) -> DeviceView {
-    DeviceView {
-        message: Some(error.message().to_owned()),
-        details: error.detail_lines().to_vec(),
-        hint: error.next_step().map(str::to_owned),
-        ..blank(bound, "failed")
-    }
-}
-
-fn blank(bound: &Bound, result: &'static str) -> DeviceView {
-    DeviceView {
-        vf: bound.name.clone(),
-        device: bound.device.to_string(),
-        result,
-        driver_before: bound.before.clone(),
-        driver: None,
-        netdev: None,
-        admin_mac: None,
-        iommu_group: None,
-        device_nodes: Vec::new(),
-        notes: Vec::new(),
-        message: None,
-        details: Vec::new(),
-        hint: None,
-        steps: Vec::new(),
-    }
-}
-
-fn write_text(out: &mut dyn Write, views: &[DeviceView], restore: bool) -> std::io::Result<()> {
-    let wide = views.iter().map(|view| view.vf.len()).max().unwrap_or(0);
-    for view in views {
-        let driver = view.driver.as_deref().unwrap_or("no driver");
-        let before = view.driver_before.as_deref().unwrap_or("no driver");
-        let name = format!("{:<wide$}  {}", view.vf, view.device);
-        match view.result {
-            "would_bind" | "would_restore" => {
-                writeln!(out, "# {name}; nothing was changed")?;
-                for step in &view.steps {
-                    writeln!(out, "{}", step.shell)?;
-                }
-            }
-            "unchanged" => writeln!(out, "{name}  has {driver} already; nothing was changed")?,
-            "failed" => writeln!(out, "{name}  failed")?,
-            _ if before == driver => writeln!(out, "{name}  {driver}, set up{}", tail(view))?,
-            _ => writeln!(out, "{name}  {before} -> {driver}{}", tail(view))?,
-        }
-    }
-    let bound = views.iter().filter(|view| view.result == "bound").map(|view| view.vf.as_str());
-    let names = together(bound);
-    if !names.is_empty() && !restore {
-        writeln!(out, "  give back: sriovctl bind-dpdk --restore {}", names.join(" "))?;
-    }
-    out.flush()?;
-    let mut notes: Vec<&String> = Vec::new();
-    for note in views.iter().flat_map(|view| &view.notes) {
-        if !notes.contains(&note) {
-            notes.push(note);
-            say::warning(note);
-        }
-    }
-    Ok(())
-}
-
-/// Names as they are typed, those of one PF in one word: `'eth0#0,1,3'`.
-fn together<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut words: Vec<(String, Vec<&str>)> = Vec::new();
-    for name in names {
-        let (pf, index) = name.rsplit_once('#').map_or((name, None), |(pf, n)| (pf, Some(n)));
-        match words.iter_mut().find(|(known, list)| known == pf && !list.is_empty()) {
-            Some((_, list)) => list.extend(index),
-            None => words.push((pf.to_owned(), index.into_iter().collect())),
-        }
-    }
-    let word = |(pf, list): &(String, Vec<&str>)| match list.as_slice() {
-        [] => format!("'{pf}'"),
-        list => format!("'{pf}#{}'", list.join(",")),
-    };
-    words.iter().map(word).collect()
-}
-
-/// The interface, or the node and who may open it.
-fn tail(view: &DeviceView) -> String {
-    if let Some(netdev) = &view.netdev {
-        return format!("  {netdev}");
-    }
-    let node = view.device_nodes.first();
-    node.map(|node| format!("  {} {}:{} {}", node.path, node.uid, node.gid, node.mode))
-        .unwrap_or_default()
+/// Each error with its lines and what to do about it.
+fn lines_of(errors: &[Error]) -> Vec<String> {
+    let lines = errors.iter().flat_map(|error| {
+        let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
+        let hint = error.next_step().map(|hint| format!("  try: {hint}"));
+        [error.message().to_owned()].into_iter().chain(lines).chain(hint)
+    });
+    lines.collect()
 }

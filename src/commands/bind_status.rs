@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::bind_dpdk::NodeView;
+use super::bind_view::NodeView;
 use super::console::Console;
 use super::list_vfs::no_vfs;
 use super::table::{self, Column, Text, Tone};

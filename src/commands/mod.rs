@@ -5,6 +5,7 @@
 mod attach;
 mod bind_dpdk;
 mod bind_status;
+mod bind_view;
 mod console;
 mod detach;
 mod inspect_state;

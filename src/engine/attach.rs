@@ -6,7 +6,7 @@ use super::restore::restore;
 use super::state::Drift;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
 use crate::model::inventory::{Inventory, Pf, Vf};
@@ -284,7 +284,10 @@ pub(super) fn clear_the_way<K: Kernel + Store>(
         let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
         let is_over = match shelf {
             Shelf::Attachments => !of_this_boot || !finished || !has_it(kernel, &record)?,
-            Shelf::Bindings => !of_this_boot || !finished,
+            Shelf::Bindings => {
+                let seen = kernel.inspect(device, Some(&record.netns))?;
+                !of_this_boot || !finished || super::bind::is_over(&record, &seen)
+            }
         };
         if !is_over {
             holds = holds.or((shelf == Shelf::Attachments).then_some(record));
@@ -304,11 +307,21 @@ pub(super) fn clear<K: Kernel + Store>(
     progress: &dyn Progress,
 ) -> Result<()> {
     let device = &record.device;
-    // Of another boot: the VFs it speaks of are gone, and these are as the driver made them.
-    if record.boot_id == kernel.moment()?.boot_id {
+    let seen = kernel.inspect(device, Some(&record.netns))?;
+    let is_binding = shelf == Shelf::Bindings;
+    // Of another boot, or of a VF that was destroyed: those there are now are as their driver made
+    // them. A binding that is complete was ended by other means, and is not to be undone.
+    let of_another = record.boot_id != kernel.moment()?.boot_id
+        || (is_binding && (finished || !record.is_of(&seen)));
+    if !of_another {
         let problems = restore(kernel, record, progress)?;
-        if let Some(first) = problems.first() {
+        // The driver is back: that another interface has its name keeps nobody from using it.
+        let only_names = is_binding && problems.iter().all(is_name_taken);
+        if let Some(first) = problems.first().filter(|_| !only_names) {
             return Err(not_cleared(shelf, record, first, &problems));
+        }
+        for problem in &problems {
+            progress.note(&problem.to_string());
         }
     }
     if finished {
@@ -319,11 +332,16 @@ pub(super) fn clear<K: Kernel + Store>(
     // has come to its end.
     if let Some(Stored::Attached(before)) = kernel.stored(shelf, device)? {
         let seen = kernel.inspect(device, Some(&before.netns))?;
-        if seen.driver != before.wanted.driver {
+        if !before.is_of(&seen) || seen.driver != before.wanted.driver {
             return kernel.forget(shelf, device);
         }
     }
     Ok(())
+}
+
+/// Whether nothing is wrong but that another interface has the name.
+pub(super) fn is_name_taken(error: &Error) -> bool {
+    error.errno() == Some(libc_errno::EEXIST)
 }
 
 /// Whether the owner has the device. What counts is where its interface is: the path of a live

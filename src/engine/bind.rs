@@ -178,13 +178,22 @@ fn decide<K: Kernel + Store + Surroundings>(
     Ok((look, plan))
 }
 
-/// The binding of this boot that a device has.
+/// The binding that a device has: of this boot, of this very device, and not ended by other means.
 fn current<K: Kernel + Store>(kernel: &K, device: &DeviceId) -> Result<Option<Record>> {
-    let boot_id = kernel.moment()?.boot_id;
-    Ok(match kernel.stored(Shelf::Bindings, device)? {
-        Some(Stored::Attached(record)) => Some(record).filter(|record| record.boot_id == boot_id),
-        _ => None,
-    })
+    let Some(Stored::Attached(record)) = kernel.stored(Shelf::Bindings, device)? else {
+        return Ok(None);
+    };
+    let seen = kernel.inspect(device, Some(&record.netns))?;
+    let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
+    Ok(Some(record).filter(|record| of_this_boot && !is_over(record, &seen)))
+}
+
+/// Whether a binding was ended by other means: the device is another one, or somebody gave it back
+/// to a driver of the kernel's. How it was before is not how it shall be any more.
+pub(super) fn is_over(record: &Record, seen: &Seen) -> bool {
+    let by_other_means = seen.driver != record.wanted.driver
+        && seen.driver.as_deref().is_some_and(|driver| !is_userspace_driver(driver));
+    !seen.exists || !record.is_of(seen) || by_other_means
 }
 
 /// Takes the steps; returns whether anything was changed, and the device as it is then.
@@ -207,11 +216,7 @@ fn run<K: Kernel + Store + Surroundings>(
     }
     let seen = look_until_so(kernel, &plan.record, request)?;
     let device = &plan.record.device;
-    if plan.keeps_record {
-        kernel.commit(Shelf::Bindings, device)?;
-    } else {
-        kernel.abandon(Shelf::Bindings, device)?;
-    }
+    kernel.commit(Shelf::Bindings, device)?;
     Ok((changed, seen))
 }
 
@@ -238,9 +243,15 @@ fn look_until_so<K: Kernel>(kernel: &K, record: &Record, request: &Request) -> R
 }
 
 /// The mode without an IOMMU is a switch of the whole host: it is not left on for nothing.
-fn with_noiommu_off<K: Kernel>(kernel: &K, look: &Look, plan: &Plan, error: Error) -> Error {
-    let switched = plan.steps.contains(&Step::AllowNoIommu { on: true });
-    if !switched || look.platform.noiommu == NoIommu::On {
+fn with_noiommu_off<K: Kernel + Surroundings>(
+    kernel: &K,
+    look: &Look,
+    plan: &Plan,
+    error: Error,
+) -> Error {
+    let planned = plan.steps.contains(&Step::AllowNoIommu { on: true });
+    let is_on = kernel.platform().is_ok_and(|platform| platform.noiommu == NoIommu::On);
+    if !planned || !is_on || look.platform.noiommu == NoIommu::On {
         return error;
     }
     match kernel.apply(&Step::AllowNoIommu { on: false }, STEP_WITHIN) {
@@ -294,17 +305,19 @@ pub fn back<K: Kernel + Store + Surroundings>(
         }
         Way::To(record, seen) => (record, seen),
     };
-    kernel.begin(Shelf::Bindings, &record)?;
+    // Before anything is written down: where there is no driver nothing is begun.
     if let Some(driver) = &record.original.driver {
         kernel.apply(&Step::LoadDriver { driver: driver.clone() }, STEP_WITHIN)?;
     }
+    kernel.begin(Shelf::Bindings, &record)?;
     let problems = make_as_was(kernel, &record, progress)?;
     if !problems.is_empty() {
-        let lines = problems.iter().map(ToString::to_string);
+        let hints = problems.iter().filter_map(Error::next_step).map(|hint| format!("try: {hint}"));
+        let lines = problems.iter().map(ToString::to_string).chain(hints);
         return Err(Error::new(Kind::Partial, format!("{} is not yet as it was", before.name))
             .device(before.name.clone())
             .details(lines.collect::<Vec<_>>())
-            .hint(format!("run it again: sriovctl bind-dpdk --restore {device}")));
+            .hint(format!("then run it again: sriovctl bind-dpdk --restore {device}")));
     }
     kernel.forget(Shelf::Bindings, device)?;
     let steps = way_back::preview(&record, &before);
@@ -335,7 +348,11 @@ fn way<K: Kernel + Store + Surroundings>(
     let attachment = clear_the_way(kernel, device, dry_run, progress)?;
     let seen = kernel.inspect(device, None)?;
     if !seen.exists {
-        return Err(gone(&seen));
+        // That it is bound when it appears can be ended all the same.
+        return match kernel.persistent(device)? {
+            Some(_) => Ok(Way::Already(seen)),
+            None => Err(gone(&seen)),
+        };
     }
     if let Some(record) = attachment {
         return Err(held(&seen, &record));
@@ -346,13 +363,37 @@ fn way<K: Kernel + Store + Surroundings>(
     }
     let has_kernel_driver = seen.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
     let record = current(kernel, device)?;
+    if let Some(driver) = &back.driver {
+        if let DriverState::Unknown(nearest) = kernel.driver_state(driver)? {
+            return Err(explain::no_driver(driver, nearest.as_deref()));
+        }
+        let recorded = record.as_ref().and_then(|record| record.before_binding().driver.as_ref());
+        if let Some(recorded) = recorded.filter(|recorded| *recorded != driver) {
+            let text = format!("{} was bound from {recorded}, not from {driver}", seen.name);
+            return Err(Error::new(Kind::Busy, text)
+                .device(seen.name.clone())
+                .hint("leave --driver away, and bind it afterwards"));
+        }
+    }
     if has_kernel_driver {
         // Somebody else gave it back: how it was before is not how it shall be any more. What was
         // bound to a kernel driver here is another matter.
         let ours = record.filter(|record| record.wanted.driver == seen.driver);
         let ours = ours.filter(|record| record.before_binding().driver != seen.driver);
-        let Some(record) = ours else { return Ok(Way::Already(seen)) };
-        return Ok(Way::To(Box::new(backwards(record, back)), seen));
+        if let Some(record) = ours {
+            return Ok(Way::To(Box::new(backwards(record, back)), seen));
+        }
+        // An override that a persistent binding kept, or that would take it at the next probe.
+        let reserved = seen.driver_override.as_deref();
+        let is_ours = reserved.is_some_and(is_userspace_driver)
+            || (reserved.is_some() && kernel.persistent(device)?.is_some());
+        if !is_ours {
+            return Ok(Way::Already(seen));
+        }
+        let driver = seen.driver.clone().unwrap_or_default();
+        let record = to_native(kernel, &seen, driver, back)?;
+        let original = Original { driver_override: None, ..bind::original(&seen, true) };
+        return Ok(Way::To(Box::new(Record { original, ..record }), seen));
     }
     if let Some(record) = record {
         return Ok(Way::To(Box::new(backwards(record, back)), seen));
@@ -391,15 +432,13 @@ fn to_native<K: Kernel + Store + Surroundings>(
     driver: String,
     back: &Back,
 ) -> Result<Record> {
-    if let DriverState::Unknown(nearest) = kernel.driver_state(&driver)? {
-        return Err(explain::no_driver(&driver, nearest.as_deref()));
-    }
     let moment = kernel.moment()?;
     Ok(Record {
         format: FORMAT,
         boot_id: moment.boot_id,
         since: moment.time,
         device: seen.device.clone(),
+        incarnation: seen.incarnation,
         vf_of: seen.vf_of.clone(),
         owner: Owner::manual(),
         netns: kernel.host_netns()?,
@@ -473,16 +512,24 @@ pub(super) fn bind_persistent_of<K: Kernel + Store + Surroundings>(
     (bound, problems)
 }
 
-/// Forgets the bindings of a PF's VFs that a change of their number ended.
-pub(super) fn forget_ended<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
-    for stored in kernel.all_stored(Shelf::Bindings)? {
-        let Stored::Attached(record) = stored else { continue };
+/// After a change of the number of a PF's VFs: bindings of VFs that went are forgotten, as is what
+/// was begun with them; those that were made again are of the new ones.
+pub(super) fn carry_over<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
+    let shelf = Shelf::Bindings;
+    for stored in kernel.all_stored(shelf)? {
+        let finished = matches!(stored, Stored::Attached(_));
+        let Some(record) = stored.record() else { continue };
         if record.vf_of.as_ref().is_none_or(|of| of.pf != *pf) {
             continue;
         }
         let seen = kernel.inspect(&record.device, Some(&record.netns))?;
-        if !seen.exists || seen.driver != record.wanted.driver {
-            kernel.forget(Shelf::Bindings, &record.device)?;
+        let is_bound = seen.exists && seen.driver == record.wanted.driver;
+        if !is_bound || !finished {
+            kernel.forget(shelf, &record.device)?;
+        } else if !record.is_of(&seen) {
+            let record = Record { incarnation: seen.incarnation, ..record.clone() };
+            kernel.begin(shelf, &record)?;
+            kernel.commit(shelf, &record.device)?;
         }
     }
     Ok(())

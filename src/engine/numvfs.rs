@@ -138,7 +138,7 @@ fn set_locked<K: Kernel + Store>(
     }
     let job = Job { kernel, device, name: pf.name(), options, progress };
     let report = job.run_safely(&pf, &plan, request)?;
-    super::bind::forget_ended(kernel, &pf.facts.device)?;
+    super::bind::carry_over(kernel, &pf.facts.device)?;
     Ok(report)
 }
 

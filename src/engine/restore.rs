@@ -50,8 +50,9 @@ pub fn restore<K: Kernel>(
         for step in &steps {
             progress.stage(&phrase(step, &seen), 0);
             if let Err(error) = kernel.apply(step, STEP_WITHIN) {
-                if error.kind() == Kind::TimedOut {
-                    // It still waits in the kernel and holds the device: any other would wait too.
+                // A write that still waits in the kernel holds the device, and any other would wait
+                // too. Without its driver the device keeps the one it has.
+                if error.kind() == Kind::TimedOut || matches!(step, Step::LoadDriver { .. }) {
                     problems.push(error);
                     return Ok(problems);
                 }

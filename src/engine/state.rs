@@ -351,6 +351,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
         boot_id: moment.boot_id,
         since: moment.time,
         device: seen.device.clone(),
+        incarnation: seen.incarnation,
         vf_of: seen.vf_of.clone(),
         owner: Owner { network: "foreign".to_owned(), container: None },
         netns: at.clone(),

@@ -44,7 +44,7 @@ impl Host {
             return DriverState::Loaded;
         }
         // The commonest slip: modules treat - and _ alike, drivers do not.
-        let plain = |name: &str| name.replace('-', "_");
+        let plain = |name: &str| name.to_lowercase().replace('-', "_");
         let loaded = sysfs::names(&self.root.join("sys/bus/pci/drivers"));
         if let Some(right) = loaded.iter().find(|name| plain(name) == plain(driver)) {
             return DriverState::Unknown(Some(right.clone()));
@@ -88,13 +88,25 @@ impl Host {
         };
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            let said = said.trim().trim_start_matches("modprobe: ");
-            return Err(failed(said.trim_start_matches("FATAL: ").trim_start_matches("ERROR: ")));
+            let lines = said.lines().map(|line| {
+                let line = line.trim_start_matches("modprobe: ");
+                line.trim_start_matches("FATAL: ").trim_start_matches("ERROR: ")
+            });
+            let said = lines.collect::<Vec<_>>().join("; ");
+            return Err(failed(&if said.is_empty() {
+                format!("modprobe ended with {}", output.status)
+            } else {
+                said
+            }));
         }
         match self.state_of_driver(driver) {
             DriverState::Loaded => Ok(Outcome::Changed),
             DriverState::Unknown(Some(right)) => Err(explain::no_driver(driver, Some(&right))),
-            _ => Err(failed("the module was loaded, but brings no PCI driver of that name")),
+            _ => Err(Error::new(
+                Kind::NotFound,
+                format!("the module {driver} was loaded, but brings no PCI driver of that name"),
+            )
+            .hint("see which there are: sriovctl bind-dpdk --status")),
         }
     }
 

@@ -18,6 +18,7 @@ impl Host {
         let (native, variants) = modules::knowing(&self.root, self.module_aliases(), &modalias);
         let vfs = sysfs::names(&dir).iter().filter(|name| name.starts_with("virtfn")).count();
         Ground {
+            class: sysfs::hex(&dir.join("class")),
             id: half("vendor").zip(half("device")).map(|(vendor, device)| PciId { vendor, device }),
             pf_driver: sysfs::link_name(&dir.join("physfn/driver")),
             vfs,

@@ -1,6 +1,7 @@
 //! One device, wherever its interface is, with what a decision about it needs.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::netlink::Netlink;
@@ -8,6 +9,7 @@ use super::pci::Alias;
 use super::sysfs::{self, Dir};
 use super::{Host, holders, netns, pci};
 use crate::error::Result;
+use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::{Scope, VfFacts};
 use crate::model::ids::{DeviceId, PciAddress, VfIndex};
 use crate::model::link::{Link, VfReport, is_representor};
@@ -45,6 +47,8 @@ impl Host {
         let mut seen = Seen {
             device: device.clone(),
             exists: dir.exists(),
+            // kernfs numbers its directories one after the other (fs/kernfs/dir.c, `__kernfs_new_node`).
+            incarnation: std::fs::metadata(&dir).ok().map(|meta| meta.ino()),
             name: name(device, vf_of.as_ref(), pf_name.as_deref(), link.as_ref()),
             pf_netdev: pf_name,
             pf_mtu: pf.and_then(|pf| pf.mtu),
@@ -70,10 +74,19 @@ impl Host {
             seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
         }
         if hint.is_none() {
-            seen.users = users(&mut netlink, &facts, alias, &seen, &here)?;
+            // Knowing less must not make a device look free: one with a driver of the kernel's has its
+            // interface somewhere.
+            let is_network = dir_class(&dir).is_some_and(|class| class >> 16 == 0x02);
+            let has_netdev = facts.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
+            let must = is_network && has_netdev && seen.vf_of.is_some();
+            seen.users = users(&mut netlink, &facts, alias, &seen, (&here, must))?;
         }
         Ok(seen)
     }
+}
+
+fn dir_class(dir: &Path) -> Option<u32> {
+    sysfs::hex(&dir.join("class"))
 }
 
 /// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`).
@@ -144,7 +157,7 @@ fn users(
     facts: &VfFacts,
     alias: Option<Alias>,
     seen: &Seen,
-    here: &[Link],
+    (here, must_have_netdev): (&[Link], bool),
 ) -> Result<Vec<usage::User>> {
     let aliases = alias.into_iter().collect();
     let holders = if facts.node.is_some() { holders::read(&aliases) } else { Vec::new() };
@@ -154,5 +167,5 @@ fn users(
     if let (Some(link), Some((Place::Netns(at), _))) = (link.first_mut(), &seen.link) {
         link.netns = Some(std::sync::Arc::new(netns::described(at)));
     }
-    Ok(usage::users(facts, &link, false, &witnesses))
+    Ok(usage::users(facts, &link, must_have_netdev, &witnesses))
 }

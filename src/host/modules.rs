@@ -11,7 +11,7 @@ use super::sysfs;
 /// found with - and _ alike.
 pub fn named(root: &Path, driver: &str) -> Option<String> {
     let dir = modules_dir(root);
-    let plain = |name: &str| name.replace('-', "_");
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
     let files = ["modules.dep", "modules.builtin"];
     files.iter().find_map(|file| {
         let text = fs::read_to_string(dir.join(file)).ok()?;

@@ -270,6 +270,7 @@ mod tests {
             boot_id: "b".into(),
             since: 1,
             device: device.parse().unwrap(),
+            incarnation: None,
             vf_of: None,
             owner: Owner::manual(),
             netns: NetnsId { path: "/run/netns/blue".into(), device: 4, inode: 7 },

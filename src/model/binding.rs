@@ -9,6 +9,8 @@ use super::ids::{DeviceId, PciId};
 /// A device's surroundings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ground {
+    /// 24-bit class code, e.g. `0x020000`.
+    pub class: Option<u32>,
     /// Vendor and device.
     pub id: Option<PciId>,
     /// Driver of its PF, if it is a VF.

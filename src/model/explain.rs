@@ -16,6 +16,11 @@ pub fn step(step: &Step, errno: i32, name: &str, driver: Option<&str>) -> Error 
         Step::SetNumVfs { pf, count } => numvfs(errno, &pf.to_string(), *count, driver),
         Step::Bind { driver, .. } => bind(errno, driver),
         Step::SetVf { attr, .. } => setting(errno, *attr, driver),
+        Step::AllowNoIommu { .. } if errno == ENOENT => why(
+            Kind::Unsupported,
+            "this kernel's VFIO has no mode without one",
+            "switch the IOMMU on, or bind it to uio_pci_generic",
+        ),
         _ => general(errno),
     };
     let error = Error::new(kind, format!("could not {}: {why}", named(step, name)))
@@ -29,12 +34,15 @@ pub fn step(step: &Step, errno: i32, name: &str, driver: Option<&str>) -> Error 
 
 /// A driver that is neither loaded nor to be had.
 pub fn no_driver(driver: &str, nearest: Option<&str>) -> Error {
-    let same = nearest.is_some_and(|near| near.replace('-', "_") == driver.replace('-', "_"));
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let same = nearest.is_some_and(|near| plain(near) == plain(driver));
     let error = Error::new(Kind::NotFound, format!("there is no driver {driver}, nor a module"));
     match (driver, nearest) {
         (_, Some(right)) if same => Error::new(
             Kind::NotFound,
-            format!("there is no driver {driver}: unlike modules, drivers are told by - and _"),
+            format!(
+                "there is no driver {driver}: unlike modules, drivers are told by case, - and _"
+            ),
         )
         .hint(format!("the driver is spelled {right}")),
         ("igb_uio", _) => error
@@ -145,7 +153,7 @@ fn bind(errno: i32, driver: &str) -> Why {
         ),
         EINVAL if driver.starts_with("vfio") => why(
             Kind::Unsupported,
-            "the device has no IOMMU group",
+            "the device has no IOMMU group, or is a bridge",
             "switch the IOMMU on: intel_iommu=on or amd_iommu=on on the kernel command line, and VT-d/AMD-Vi in the firmware setup",
         ),
         EBUSY => {

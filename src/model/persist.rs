@@ -33,6 +33,12 @@ pub struct Persistent {
     pub allow_noiommu: bool,
     /// Not to be reset.
     pub no_reset: bool,
+    /// Whatever it is used for by then.
+    #[serde(default)]
+    pub force: bool,
+    /// What else is bound with it.
+    #[serde(default)]
+    pub together: Vec<DeviceId>,
 }
 
 impl Persistent {
@@ -48,6 +54,8 @@ impl Persistent {
             node: request.node,
             allow_noiommu: request.allow_noiommu,
             no_reset: request.no_reset,
+            force: request.force,
+            together: request.together.clone(),
         }
     }
 
@@ -74,6 +82,8 @@ impl Persistent {
             node: self.node,
             allow_noiommu: self.allow_noiommu,
             no_reset: self.no_reset,
+            force: self.force,
+            together: self.together.clone(),
             keep_override: true,
             ..Request::default()
         }

@@ -22,6 +22,9 @@ pub struct Record {
     pub since: u64,
     /// The device that was moved.
     pub device: DeviceId,
+    /// Which of the devices that this address has had, see [`Seen`](super::seen::Seen::incarnation).
+    #[serde(default)]
+    pub incarnation: Option<u64>,
     /// Its PF, when it is a VF that has one on this host.
     pub vf_of: Option<VfOf>,
     /// For whom.
@@ -112,6 +115,11 @@ pub struct Wanted {
 }
 
 impl Record {
+    /// Whether the record speaks of this device, and not of one that had its address before.
+    pub fn is_of(&self, seen: &super::seen::Seen) -> bool {
+        self.incarnation.is_none() || self.incarnation == seen.incarnation
+    }
+
     /// What a binding goes back to.
     pub fn before_binding(&self) -> &Original {
         self.first.as_ref().unwrap_or(&self.original)

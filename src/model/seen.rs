@@ -16,6 +16,9 @@ pub struct Seen {
     pub device: DeviceId,
     /// Whether it is there at all.
     pub exists: bool,
+    /// Which of the devices that this address has had: a VF that was destroyed and made again has
+    /// another number.
+    pub incarnation: Option<u64>,
     /// Its PF, when it is a VF whose PF is on this host.
     pub vf_of: Option<VfOf>,
     /// What people call it: `PF#index`, an interface, or the address.

@@ -15,7 +15,7 @@ use sriovctl::engine::store::Shelf;
 use sriovctl::model::facts::Holder;
 use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
-use sriovctl::model::plan::bind::Request;
+use sriovctl::model::plan::bind::{Request, Session};
 use sriovctl::model::plan::{attach as attaching, numvfs as numbers};
 use sriovctl::model::record::Owner;
 use sriovctl::model::step::{IpConfig, NodeAccess};
@@ -214,9 +214,20 @@ fn every_refusal_names_its_reason_and_changes_nothing() {
     };
     let error = refused(&kernel_with(address()), &to("vfio-pci"));
     assert!(error.message().contains("the host would lose: 192.0.2.1/24"), "{error}");
-    let session = Request { session: Some("192.0.2.1".parse().unwrap()), ..to("vfio-pci") };
+    let arrives_at = |address: &str, interface: Option<&str>| Request {
+        session: Some(Session {
+            address: address.parse().unwrap(),
+            interface: interface.map(str::to_owned),
+        }),
+        ..to("vfio-pci")
+    };
+    let session = arrives_at("::ffff:192.0.2.1", None);
     let error = refused(&kernel_with(address()), &session);
     assert!(error.message().contains("this SSH session comes in through eth0#1"), "{error}");
+    let link_local = arrives_at("fe80::1", Some("blue"));
+    let error = refused(&kernel(), &link_local);
+    assert!(error.message().contains("this SSH session comes in through eth0#1"), "{error}");
+    bind_it(&kernel(), &arrives_at("fe80::1", Some("eth9"))).unwrap();
     for user in
         [User::Master("bond0".into()), User::Route("default".into()), User::Upper("v7".into())]
     {
@@ -288,6 +299,129 @@ fn an_attached_vf_is_not_bound_and_a_bound_one_can_be_attached() {
     assert!(give_back(&kernel).is_err(), "it is attached");
     detach(&kernel, &device_of(VF), &|_| true, &Silent).unwrap();
     assert_eq!(kernel.world(), bound);
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+/// The VF of a number is destroyed and made again, as by `echo 0` and `echo 4`.
+fn make_anew(kernel: &FakeKernel) {
+    let fresh = FakeKernel::with_vfs(4);
+    let mut vf = fresh.world().vfs[&VF].clone();
+    vf.incarnation = 1000;
+    vf.netdev.as_mut().unwrap().name = "anew".into();
+    kernel.change_vf(VF, |old| *old = vf);
+}
+
+#[test]
+fn what_is_written_of_a_vf_that_was_destroyed_is_not_for_the_next() {
+    let vlan = |id| Some(VlanTag { id: VlanId(id), qos: 0, proto: VlanProto::Dot1q });
+    for driverless in [false, true] {
+        let kernel = kernel();
+        kernel.change_vf(VF, |vf| vf.settings.vlan = vlan(77));
+        bind_it(&kernel, &to("vfio-pci")).unwrap();
+        make_anew(&kernel);
+        kernel.change_vf(VF, |vf| {
+            vf.settings.vlan = vlan(33);
+            if driverless {
+                (vf.driver, vf.netdev) = (None, None);
+            }
+        });
+        let before = kernel.world();
+        let entries = state::examine(&kernel).unwrap();
+        let said = "its VF was destroyed, and another one made";
+        assert_eq!(entries[0].verdict, Verdict::Stale(said.into()));
+        bind_it(&kernel, &to("vfio-pci")).unwrap();
+        give_back(&kernel).unwrap();
+        assert_restored(&kernel, &before);
+
+        // Likewise of one that was cut off.
+        kernel.begin_with(Faults { dies: Some((5, true)), ..Faults::default() });
+        bind_it(&kernel, &to("vfio-pci")).unwrap_err();
+        make_anew(&kernel);
+        kernel.change_vf(VF, |vf| vf.settings.vlan = vlan(34));
+        kernel.change_vf(VF, |vf| vf.incarnation = 2000);
+        let before = kernel.world();
+        repair(&kernel);
+        assert_restored(&kernel, &before);
+    }
+}
+
+#[test]
+fn without_its_driver_a_device_keeps_the_one_it_has() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let bound = kernel.world();
+    let records = kernel.bindings.borrow().clone();
+    kernel.world.borrow_mut().drivers.remove("igbvf");
+    let error = give_back(&kernel).unwrap_err();
+    assert!(error.message().contains("there is no driver igbvf"), "{error}");
+    assert_eq!(kernel.world().vfs, bound.vfs);
+    assert_eq!(*kernel.bindings.borrow(), records, "nothing was begun");
+
+    // It died right after it had begun, and the driver went away.
+    kernel.world.borrow_mut().drivers.insert("igbvf".into());
+    kernel.begin_with(Faults { dies: Some((1, true)), ..Faults::default() });
+    give_back(&kernel).unwrap_err();
+    kernel.begin_with(Faults::default());
+    kernel.world.borrow_mut().drivers.remove("igbvf");
+    for entry in state::examine(&kernel).unwrap() {
+        state::repair(&kernel, &entry, &Silent).unwrap_err();
+    }
+    assert_eq!(kernel.world().vfs[&VF].driver.as_deref(), Some("vfio-pci"), "it has a driver");
+    kernel.world.borrow_mut().drivers.insert("igbvf".into());
+    repair(&kernel);
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn what_was_bound_by_other_means_goes_back_to_the_kernels_driver_with_its_settings() {
+    for driver in ["vfio-pci", "uio_pci_generic"] {
+        let kernel = kernel();
+        bind_it(&kernel, &to("vfio-pci")).unwrap();
+        kernel.bindings.borrow_mut().clear();
+        let before = kernel.world().vfs[&VF].settings.clone();
+        let request = Request { settings: everything().settings, ..to(driver) };
+        bind_it(&kernel, &request).unwrap();
+        assert_eq!(kernel.world().vfs[&VF].settings.trust, Some(true));
+        give_back(&kernel).unwrap();
+        let vf = kernel.world().vfs[&VF].clone();
+        assert_eq!((vf.driver.as_deref(), vf.settings), (Some("igbvf"), before));
+    }
+}
+
+#[test]
+fn what_a_process_works_with_does_not_change_below_it() {
+    let kernel = kernel();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let holder = Holder { node: "/dev/vfio/1".into(), pid: 7, comm: "dpdk".into() };
+    kernel.change_vf(VF, |vf| vf.users.push(User::Process(holder)));
+    let before = kernel.world();
+    let error = bind_it(&kernel, &Request { force: true, ..everything() }).unwrap_err();
+    assert!(error.message().contains("dpdk[7] has /dev/vfio/1 open"), "{error}");
+    assert_eq!(kernel.world(), before);
+    assert!(!bind_it(&kernel, &to("vfio-pci")).unwrap().changed, "there was nothing to change");
+}
+
+#[test]
+fn a_name_that_is_taken_keeps_nobody_from_the_device() {
+    let kernel = kernel();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    kernel.world.borrow_mut().host_others.insert("blue".into());
+    let error = give_back(&kernel).unwrap_err();
+    assert_eq!(error.kind(), Kind::Partial);
+    assert!(error.detail_lines()[0].contains("name blue"), "{error:?}");
+    assert_eq!(kernel.world().vfs[&VF].driver.as_deref(), Some("igbvf"));
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    give_back(&kernel).unwrap();
+    assert!(kernel.bindings.borrow().is_empty());
+}
+
+#[test]
+fn an_override_that_would_take_it_again_goes_too() {
+    let kernel = kernel();
+    let before = kernel.world();
+    kernel.change_vf(VF, |vf| vf.driver_override = Some("vfio-pci".into()));
     give_back(&kernel).unwrap();
     assert_restored(&kernel, &before);
 }

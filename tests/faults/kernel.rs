@@ -55,6 +55,8 @@ pub struct VfState {
     pub node: Option<(u32, u32, u32)>,
     /// Whether a program in user space left something in the device.
     pub dirty: bool,
+    /// Which of the VFs that this number has had.
+    pub incarnation: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -279,6 +281,7 @@ impl FakeKernel {
             group: Some(u32::from(index)),
             node: None,
             dirty: false,
+            incarnation: u64::from(self.next.replace(self.next.get() + 1)),
         };
         self.pf_set.borrow_mut().remove(&index);
         self.world.borrow_mut().vfs.insert(index, vf);
@@ -327,6 +330,11 @@ impl FakeKernel {
             let index = index_of(device);
             let pf_set = self.pf_set.borrow().contains(&index);
             return Self::change_interface(&mut world, step, index, pf_set);
+        }
+        if let Step::LoadDriver { driver } = step
+            && !world.drivers.contains(driver)
+        {
+            return Err(explain::no_driver(driver, None));
         }
         let vf = step.vf().map(|vf| vf.index.0);
         let vf = vf.map(|index| world.vfs.get_mut(&index).ok_or_else(|| Self::refused(step, 19)));
@@ -778,6 +786,7 @@ impl Kernel for FakeKernel {
         Ok(Seen {
             device: device.clone(),
             exists: vf.is_some(),
+            incarnation: vf.map(|vf| vf.incarnation),
             vf_of: Some(VfOf { pf: PF.parse().unwrap(), index: VfIndex(index) }),
             name: format!("eth0#{index}"),
             pf_netdev: Some("eth0".into()),

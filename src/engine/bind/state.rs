@@ -17,6 +17,9 @@ pub(in crate::engine) fn judge<K: Kernel + Store>(kernel: &K, record: &Record) -
     if !seen.exists {
         return Ok(Verdict::Stale("the device is gone".to_owned()));
     }
+    if !record.is_of(&seen) {
+        return Ok(Verdict::Stale("its VF was destroyed, and another one made".to_owned()));
+    }
     if seen.driver != record.wanted.driver {
         return Ok(Verdict::Stale(match &seen.driver {
             Some(driver) => format!("{driver} has it now"),
@@ -79,7 +82,7 @@ pub(in crate::engine) fn repair<K: Kernel + Store + Surroundings>(
         Verdict::Drift(_) => set_again(kernel, &record),
         _ => {
             let seen = kernel.inspect(device, Some(&record.netns))?;
-            if seen.exists && seen.driver.is_none() {
+            if seen.exists && record.is_of(&seen) && seen.driver.is_none() {
                 drop(guard);
                 back(kernel, device, &super::Back::default(), progress)?;
                 return Ok("given back to its driver, as it was".to_owned());

@@ -27,6 +27,23 @@ pub(super) fn refusal_error(
             let DriverState::Unknown(nearest) = driver else { return gone(seen) };
             return explain::no_driver(wanted, nearest.as_deref());
         }
+        Refusal::Bridge => Error::new(
+            Kind::Busy,
+            format!("{name} is a bridge: whatever is behind it would be lost"),
+        )
+        .hint("name the device behind it: sriovctl list-vfs"),
+        Refusal::NotNetwork(driver) => Error::new(
+            Kind::Busy,
+            format!(
+                "{name} is no network card, and {driver} uses it: disks or screens may hang on it"
+            ),
+        )
+        .hint("see what it is: lspci; bind it all the same with --force"),
+        Refusal::NoNode => Error::new(
+            Kind::Usage,
+            format!("{wanted} makes no device node that could belong to somebody"),
+        )
+        .hint("leave --owner and --mode away"),
         Refusal::HasVfs(count) => Error::new(
             Kind::Busy,
             format!("{name} has {count} VFs, which its driver would destroy when it is taken away"),
@@ -93,6 +110,17 @@ fn not_viable(look: &Look, wanted: &str, members: &[Member]) -> Error {
         format!("{}: {}", member.device, member.driver.as_deref().unwrap_or("no driver"))
     };
     let addresses: Vec<String> = members.iter().map(|member| member.device.to_string()).collect();
+    let its_pf = look.seen.vf_of.as_ref().map(|of| &of.pf);
+    let hint = if members.iter().any(|member| Some(&member.device) == its_pf) {
+        "its PF, which must stay, is among them: put the card into a slot with ACS; --force binds it all the same"
+            .to_owned()
+    } else {
+        format!(
+            "bind these too: sriovctl bind-dpdk {}; or put the card into a slot with ACS; --force binds it all \
+             the same",
+            addresses.join(" ")
+        )
+    };
     Error::new(
         Kind::Busy,
         format!(
@@ -101,11 +129,7 @@ fn not_viable(look: &Look, wanted: &str, members: &[Member]) -> Error {
         ),
     )
     .details(members.iter().map(line))
-    .hint(format!(
-        "bind these too: sriovctl bind-dpdk {}; or put the card into a slot with ACS; --force binds it all \
-         the same",
-        addresses.join(" ")
-    ))
+    .hint(hint)
 }
 
 pub(super) fn gone(seen: &Seen) -> Error {

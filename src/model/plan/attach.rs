@@ -92,6 +92,7 @@ pub fn plan(
         boot_id: moment.boot_id.clone(),
         since: moment.time,
         device: seen.device.clone(),
+        incarnation: seen.incarnation,
         vf_of: seen.vf_of.clone(),
         owner: request.owner.clone(),
         netns: target.netns.clone(),

@@ -34,10 +34,19 @@ pub struct Request {
     pub node: Option<NodeAccess>,
     /// Keep the device for this driver (`driver_override`) afterwards.
     pub keep_override: bool,
-    /// The address at which the caller's SSH session arrives.
-    pub session: Option<IpAddr>,
+    /// Where the caller's SSH session arrives.
+    pub session: Option<Session>,
     /// What else is bound by the same command: no obstacle in an IOMMU group.
     pub together: Vec<DeviceId>,
+}
+
+/// Where an SSH session arrives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The address.
+    pub address: IpAddr,
+    /// The interface, which a link-local address comes with.
+    pub interface: Option<String>,
 }
 
 /// Everything that was looked at.
@@ -70,6 +79,10 @@ pub enum Refusal {
     Gone,
     /// Somebody has it.
     Held(Box<Record>),
+    /// It is a bridge, behind which others are.
+    Bridge,
+    /// It is no network card, and a driver of the kernel's uses it: disks may hang on it.
+    NotNetwork(String),
     /// Its driver would take its VFs with it.
     HasVfs(usize),
     /// There is no such driver; perhaps this one was meant.
@@ -97,12 +110,17 @@ pub enum Refusal {
     NotViable(Vec<Member>),
     /// Settings that only a PF can make, and it has none here.
     NeedsPf(Vec<VfAttr>),
+    /// The driver makes no device node that could belong to somebody.
+    NoNode,
 }
 
 impl Refusal {
     /// Whether `--force` would go on.
     pub fn can_be_forced(&self) -> bool {
-        matches!(self, Self::InUse { .. } | Self::Bifurcated(_) | Self::NotViable(_))
+        matches!(
+            self,
+            Self::InUse { .. } | Self::Bifurcated(_) | Self::NotViable(_) | Self::NotNetwork(_)
+        )
     }
 }
 
@@ -113,8 +131,6 @@ pub struct Plan {
     pub record: Record,
     /// The steps; none: it is so already.
     pub steps: Vec<Step>,
-    /// Whether the record is kept: `--restore` goes back to it.
-    pub keeps_record: bool,
     /// What else there is to know.
     pub notes: Vec<String>,
 }
@@ -152,26 +168,43 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         steps.extend(bind(request, seen, ground, platform));
     }
     steps.extend(request.node.map(|access| Step::SetNode { device: seen.device.clone(), access }));
+    let open = holders(seen);
+    if is_bound && !steps.is_empty() && !open.is_empty() {
+        return Err(Refusal::Open(open)); // what it works with would change below it
+    }
     let record = Record {
         format: FORMAT,
         boot_id: sight.moment.boot_id.clone(),
         since: sight.moment.time,
         device: seen.device.clone(),
+        incarnation: seen.incarnation,
         vf_of: seen.vf_of.clone(),
         owner: Owner::manual(),
         netns: sight.host.clone(),
         ifname: String::new(),
         original: original(seen, sight.is_named),
-        first: binding.map(|record| record.before_binding().clone()),
+        first: binding
+            .map(|record| record.before_binding().clone())
+            .or_else(|| as_its_driver_makes_it(seen, ground)),
         wanted,
     };
-    Ok(Plan {
-        record,
-        notes: notes(request, sight),
-        // Bound by other means: how it was before nobody wrote down.
-        keeps_record: !is_bound || binding.is_some(),
-        steps,
+    Ok(Plan { record, notes: notes(request, sight), steps })
+}
+
+/// Of a device that was bound by other means nobody wrote down how it was: it goes back to the
+/// kernel's driver for it, with the settings it has now.
+fn as_its_driver_makes_it(seen: &Seen, ground: &Ground) -> Option<Original> {
+    let driver = ground.native.iter().find(|driver| !is_userspace_driver(driver))?;
+    seen.is_userspace().then(|| Original {
+        driver: Some(driver.clone()),
+        driver_override: None,
+        ..original(seen, false)
     })
+}
+
+/// Processes that have a node of the device open.
+fn holders(seen: &Seen) -> Vec<Holder> {
+    seen.users.iter().filter_map(User::holder).cloned().collect()
 }
 
 fn refuse(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
@@ -190,6 +223,16 @@ fn refuse(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
     if seen.driver.as_ref() == Some(&request.driver) {
         return Ok(());
     }
+    let class = ground.class.map(|class| class >> 16);
+    if class == Some(0x06) {
+        return Err(Refusal::Bridge);
+    }
+    let of_kernel = seen.driver.as_ref().filter(|driver| !is_userspace_driver(driver));
+    if let (Some(driver), false) = (of_kernel, request.force)
+        && class.is_some_and(|class| class != 0x02)
+    {
+        return Err(Refusal::NotNetwork(driver.clone()));
+    }
     if ground.vfs > 0 {
         return Err(Refusal::HasVfs(ground.vfs));
     }
@@ -197,6 +240,9 @@ fn refuse(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
         return Err(Refusal::UnknownDriver(nearest.clone()));
     }
     let is_uio = request.driver.contains("uio") && is_userspace_driver(&request.driver);
+    if request.node.is_some() && !is_uio && !is_vfio(&request.driver) {
+        return Err(Refusal::NoNode);
+    }
     if let (true, Some(mode)) = (is_uio, &platform.lockdown) {
         return Err(Refusal::Lockdown(mode.clone()));
     }
@@ -213,22 +259,35 @@ fn refuse(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
 
 /// Nobody else must lose the device by it.
 fn leaves_the_host_whole(request: &Request, seen: &Seen) -> Result<(), Refusal> {
-    let open: Vec<Holder> = seen.users.iter().filter_map(User::holder).cloned().collect();
+    let open = holders(seen);
     if !open.is_empty() {
         return Err(Refusal::Open(open));
     }
     if let Some(User::Netns(netns)) = seen.users.iter().find(|u| matches!(u, User::Netns(_))) {
         return Err(Refusal::Away(netns.label()));
     }
-    let users: Vec<User> = seen.users.iter().filter(|user| **user != User::Up).cloned().collect();
+    let mut users: Vec<User> =
+        seen.users.iter().filter(|user| **user != User::Up).cloned().collect();
+    // A link-local address is on every interface that is up, and counts only where one comes in.
+    let session = request.session.as_ref().filter(|session| arrives(session, seen, &[]));
+    if users.is_empty() {
+        users.extend(session.map(|session| User::Address(session.address.to_string())));
+    }
     if users.is_empty() || request.force {
         return Ok(());
     }
-    let address = request.session.map(|ip| ip.to_string());
-    let session = address.is_some_and(|ip| {
-        users.iter().any(|user| user.to_string().split('/').next() == Some(ip.as_str()))
-    });
+    let comes_in = |session: &Session| arrives(session, seen, &users);
+    let session = request.session.as_ref().is_some_and(comes_in);
     Err(Refusal::InUse { users, session })
+}
+
+/// Whether a session comes in through the device's interface.
+fn arrives(session: &Session, seen: &Seen, users: &[User]) -> bool {
+    let address = session.address.to_canonical().to_string();
+    let is_address = |user: &User| user.to_string().split('/').next() == Some(address.as_str());
+    let through = session.interface.as_ref();
+    users.iter().any(is_address)
+        || seen.host_link().is_some_and(|link| through.is_some_and(|name| link.is_called(name)))
 }
 
 fn has_a_group(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
@@ -281,7 +340,8 @@ fn bind(request: &Request, seen: &Seen, ground: &Ground, platform: &Platform) ->
     steps
 }
 
-fn original(seen: &Seen, is_named: bool) -> Original {
+/// A device as it is; the name of its interface only where it is final.
+pub fn original(seen: &Seen, is_named: bool) -> Original {
     let link = seen.host_link();
     Original {
         name: link.filter(|_| is_named).map(|link| link.name.clone()),
@@ -313,8 +373,14 @@ fn wanted(request: &Request, seen: &Seen) -> Wanted {
 }
 
 fn notes(request: &Request, sight: Sight<'_>) -> Vec<String> {
-    let Sight { ground, platform, .. } = sight;
+    let Sight { seen, ground, platform, .. } = sight;
     let mut notes = Vec::new();
+    if seen.vf_of.is_some() && seen.settings.is_none() && is_userspace_driver(&request.driver) {
+        notes.push(
+            "its PF cannot be seen here and keeps the MAC it has: a program may see another than the host did"
+                .to_owned(),
+        );
+    }
     if is_vfio(&request.driver) && ground.group.is_none() {
         notes.push(
             "without an IOMMU the device can write to all memory, and the kernel is tainted"

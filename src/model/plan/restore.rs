@@ -68,6 +68,8 @@ fn drivers(record: &Record, seen: &Seen) -> Vec<Step> {
         }
         match &original.driver {
             Some(driver) => {
+                // First of all: without it there would be nothing to bind to.
+                steps.push(Step::LoadDriver { driver: driver.clone() });
                 if seen.driver_override != original.driver {
                     steps.push(set_override(&original.driver));
                 }
