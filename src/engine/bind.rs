@@ -156,11 +156,12 @@ fn decide<K: Kernel + Store + Surroundings>(
 ) -> Result<(Look, Plan)> {
     let attachment = clear_the_way(kernel, device, dry_run, progress)?;
     let binding = current(kernel, device)?;
-    let look = Look {
-        seen: kernel.inspect(device, None)?,
-        ground: kernel.ground(device)?,
-        platform: kernel.platform()?,
-    };
+    let mut seen = kernel.inspect(device, None)?;
+    if let Some(link) = seen.host_link() {
+        let uppers = kernel.uppers_elsewhere(link.ifindex)?;
+        seen.users.extend(uppers.into_iter().map(User::Upper));
+    }
+    let look = Look { seen, ground: kernel.ground(device)?, platform: kernel.platform()? };
     let driver = kernel.driver_state(&request.driver)?;
     let sight = Sight {
         seen: &look.seen,
@@ -317,7 +318,7 @@ pub fn back<K: Kernel + Store + Surroundings>(
         return Err(Error::new(Kind::Partial, format!("{} is not yet as it was", before.name))
             .device(before.name.clone())
             .details(lines.collect::<Vec<_>>())
-            .hint(format!("then run it again: sriovctl bind-dpdk --restore {device}")));
+            .hint(format!("run it again: sriovctl bind-dpdk --restore {device}")));
     }
     kernel.forget(Shelf::Bindings, device)?;
     let steps = way_back::preview(&record, &before);

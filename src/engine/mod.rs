@@ -89,6 +89,9 @@ pub trait Surroundings {
     /// The device behind an interface of the host.
     fn device_of(&self, netdev: &str) -> Option<DeviceId>;
 
+    /// Interfaces in other namespaces that sit on this one of the host.
+    fn uppers_elsewhere(&self, ifindex: u32) -> Result<Vec<String>>;
+
     /// The number of a user, or of a group.
     fn account(&self, name: &str, kind: Account) -> Result<u32>;
 

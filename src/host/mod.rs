@@ -22,6 +22,7 @@ pub mod pci_ids;
 mod persist;
 mod state;
 mod sysfs;
+mod uppers;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -222,6 +223,10 @@ impl Surroundings for Host {
     fn device_of(&self, netdev: &str) -> Option<DeviceId> {
         let link = self.root.join("sys/class/net").join(netdev).join("device");
         DeviceId::new("pci", &sysfs::link_name(&link)?).filter(|device| device.pci().is_some())
+    }
+
+    fn uppers_elsewhere(&self, ifindex: u32) -> Result<Vec<String>> {
+        uppers::elsewhere(ifindex)
     }
 
     fn account(&self, name: &str, kind: Account) -> Result<u32> {

@@ -204,7 +204,11 @@ fn general(errno: i32) -> Why {
         EADDRNOTAVAIL => {
             why(Kind::Busy, "the VF may not change its own MAC, since its PF has set one", "")
         }
-        EEXIST => (Kind::Busy, "the name is taken".to_owned(), None),
+        EEXIST => why(
+            Kind::Busy,
+            "the name is taken",
+            "rename or remove the interface that has it: ip link show",
+        ),
         ENODEV | ENOENT => (Kind::NotFound, text, None),
         EOPNOTSUPP | ENOTSUPP => (Kind::Unsupported, text, None),
         ETIMEDOUT => (Kind::TimedOut, text, None),

@@ -36,6 +36,9 @@ pub struct Link {
     pub master: Option<u32>,
     /// Interface index of the interface below this one (VLAN, macvlan, ...).
     pub lower: Option<u32>,
+    /// Index of the interface it sits on, and the number that its namespace knows the other one's
+    /// by, where that is in another namespace.
+    pub lower_elsewhere: Option<(u32, i32)>,
     /// Kind of a software interface, e.g. `vlan`; `None` for hardware.
     pub kind: Option<String>,
     /// The device behind the interface.

@@ -678,6 +678,10 @@ impl Surroundings for FakeKernel {
         None
     }
 
+    fn uppers_elsewhere(&self, _: u32) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     fn account(&self, name: &str, _: Account) -> Result<u32> {
         Err(Error::new(Kind::NotFound, name))
     }

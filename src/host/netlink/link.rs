@@ -45,7 +45,7 @@ pub fn parse(payload: &[u8]) -> Option<Link> {
         ..Link::default()
     };
     let (mut bus, mut device) = (None, None);
-    let mut lower_is_elsewhere = false;
+    let mut lower_netns = None;
 
     let mut rest = &payload[IFINFOMSG..];
     while let Some((length, kind)) = attrs::header(rest) {
@@ -62,7 +62,7 @@ pub fn parse(payload: &[u8]) -> Option<Link> {
             IFLA_IFNAME => link.name = attr.text(),
             IFLA_MTU => link.mtu = attr.u32(),
             IFLA_LINK => link.lower = attr.u32(),
-            IFLA_LINK_NETNSID => lower_is_elsewhere = true,
+            IFLA_LINK_NETNSID => lower_netns = attr.u32().map(u32::cast_signed),
             IFLA_MASTER => link.master = attr.u32(),
             IFLA_OPERSTATE => link.operstate = attr.u8().map(|state| operstate(state).to_owned()),
             IFLA_LINKINFO => link.kind = attr.nested().find(IFLA_INFO_KIND).map(Attr::text),
@@ -75,8 +75,9 @@ pub fn parse(payload: &[u8]) -> Option<Link> {
             _ => {}
         }
     }
-    if lower_is_elsewhere {
-        link.lower = None; // a number of another namespace
+    if let Some(netns) = lower_netns {
+        // A number of another namespace.
+        link.lower_elsewhere = link.lower.take().map(|lower| (lower, netns));
     }
     link.parent = bus.zip(device).and_then(|(bus, device)| DeviceId::new(&bus, &device));
     Some(link)

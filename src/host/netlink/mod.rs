@@ -151,6 +151,15 @@ impl Netlink {
         self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
     }
 
+    /// Sends a request that is answered by one message.
+    pub fn ask(
+        &mut self,
+        request: RouteNetlinkMessage,
+        read: &mut dyn FnMut(u16, &[u8]),
+    ) -> std::result::Result<(), Refused> {
+        self.exchange(request, NLM_F_ACK, read).map(|_| ())
+    }
+
     /// Sends a request that is only acknowledged.
     pub fn request(
         &mut self,

@@ -136,6 +136,139 @@ pub fn each_refusal_has_its_own_sentence_and_changes_nothing() {
     ok("ip link del bond0");
 }
 
+/// What an independent review broke.
+pub fn what_the_host_would_lose_unseen_is_refused_too() {
+    four_vfs();
+    ok("ip netns add blue; ip netns add red; mkdir -p /run/odd; touch /run/odd/ns
+        ip link add link eth1 name mv0 netns blue type macvlan mode bridge
+        ip link add link eth3 name v7 netns blue type vlan id 7
+        ip link set eth2 netns red; mount --bind /run/netns/red /run/odd/ns; ip netns del red
+        ip link set vf-three up");
+    let links =
+        "ip -br link; ip -n blue -br link; readlink /sys/class/net/eth0/device/virtfn*/driver";
+    let before = ok(links);
+    for (vf, said) in [
+        ("eth0#0", "the host would lose: mv0 in blue on top"),
+        ("eth0#1", "the host would lose: unseen netns"),
+        ("eth0#2", "the host would lose: v7 in blue on top"),
+        ("0000:00:04.0", "is a bridge"),
+        ("0000:00:10.0", "is no network card"),
+    ] {
+        sriovctl(&["bind-dpdk", vf]).exits(4).says(said);
+    }
+    let done = sh("SSH_CONNECTION='fe80::1%vf-three 5000 fe80::2%vf-three 22' $S bind-dpdk eth0#3")
+        .exits(4);
+    done.says("this SSH session comes in through eth0#3 (fe80::2) and would end");
+    sriovctl(&["bind-dpdk", "eth0#0-1", "--mac", "02:00:00:00:00:09"])
+        .exits(2)
+        .says("is the MAC of one VF");
+    sriovctl(&["bind-dpdk", "eth0#3", "--driver", "pci-stub", "--owner", "1"])
+        .exits(2)
+        .says("makes no device node");
+    assert_eq!(ok(links), before);
+    ok("umount /run/odd/ns; ip -n blue link del mv0; ip -n blue link del v7");
+}
+
+pub fn a_record_of_a_vf_that_is_gone_is_not_for_the_next() {
+    four_vfs();
+    sriovctl(&["bind-dpdk", "eth0#1"]).exits(0); // VLAN 50, MTU 1450, altname one
+    ok(
+        "cd /sys/class/net/eth0/device; echo 0 > sriov_numvfs; echo 4 > sriov_numvfs; ip link set eth0 vf 1 vlan 33",
+    );
+    let before = state();
+    let listed = sriovctl(&["inspect-state"]).exits(6).out;
+    assert!(listed.contains("its VF was destroyed, and another one made"), "{listed}");
+    sriovctl(&["bind-dpdk", "eth0#1"]).exits(0);
+    sriovctl(&["bind-dpdk", "--restore", "eth0#1"]).exits(0);
+    assert_restored(&before);
+    // Cut off, then destroyed.
+    sh(
+        "strace -f -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=2 $S bind-dpdk eth0#1",
+    );
+    ok(
+        "cd /sys/class/net/eth0/device; echo 0 > sriov_numvfs; echo 4 > sriov_numvfs; ip link set eth0 vf 1 vlan 34",
+    );
+    let before = state();
+    sriovctl(&["inspect-state", "--repair"]).exits(0);
+    assert_restored(&before);
+}
+
+pub fn without_its_module_nothing_is_taken_away() {
+    four_vfs();
+    let before = state();
+    sriovctl(&["bind-dpdk", "eth0"]).exits(0);
+    ok("rmmod igbvf; echo 'install igbvf /bin/false' > /etc/modprobe.d/zz.conf");
+    sriovctl(&["bind-dpdk", "--restore", "eth0#1"])
+        .exits(1)
+        .says("could not load the driver igbvf");
+    assert_eq!(driver(1), "vfio-pci");
+    sriovctl(&["inspect-state"]).exits(0);
+    ok("rm /etc/modprobe.d/zz.conf");
+    sriovctl(&["bind-dpdk", "--restore", "eth0"]).exits(0);
+    assert_restored(&before);
+}
+
+pub fn names_that_are_taken_or_swapped_keep_nobody_away() {
+    four_vfs();
+    sriovctl(&["bind-dpdk", "eth0#0"]).exits(0);
+    ok("ip link add eth1 type dummy");
+    let done = sriovctl(&["bind-dpdk", "--restore", "eth0#0"]).exits(6);
+    done.says("is not yet as it was").says("name eth1");
+    assert_eq!(driver(0), "igbvf");
+    sriovctl(&["bind-dpdk", "eth0#0"]).exits(0);
+    ok("ip link del eth1");
+    sriovctl(&["bind-dpdk", "--restore", "eth0#0"]).exits(0);
+    assert_eq!(records(), "");
+    // Each gets a name that the other has had.
+    ok(
+        "a=$(ls /sys/class/net/eth0/device/virtfn0/net); ip link set $a name blue0; ip link set eth3 name red0",
+    );
+    sriovctl(&["bind-dpdk", "eth0#0", "eth0#2"]).exits(0);
+    ok("ip link add blue0 type dummy; ip link del blue0");
+    sriovctl(&["bind-dpdk", "--restore", "eth0#0", "eth0#2"]).exits(0);
+    let names =
+        ok("ls /sys/class/net/eth0/device/virtfn0/net /sys/class/net/eth0/device/virtfn2/net");
+    assert!(names.contains("blue0") && names.contains("red0"), "{names}");
+}
+
+pub fn what_was_bound_by_hand_and_what_persists_can_be_given_back() {
+    four_vfs();
+    let before = state();
+    // By hand, then set up here: the settings go with it.
+    ok(&format!(
+        "modprobe vfio-pci; cd /sys/bus/pci/devices/{VF}2; echo vfio-pci > driver_override
+        echo {VF}2 > driver/unbind; echo {VF}2 > /sys/bus/pci/drivers/vfio-pci/bind"
+    ));
+    sriovctl(&["bind-dpdk", "eth0#1", "--vlan", "9"]).exits(0);
+    sriovctl(&["bind-dpdk", "--restore", "eth0#1"]).exits(0);
+    let pf = ok("ip link show eth0 | grep 'vf 1 '");
+    assert!(pf.contains("vlan 50"), "{pf}");
+    assert_eq!(
+        (driver(1), ok(&format!("cat /sys/bus/pci/devices/{VF}2/driver_override"))),
+        ("igbvf".into(), "(null)".into())
+    );
+    // Nothing can be written below /etc: it is bound, and that is said.
+    ok("mkdir -p /etc/sriovctl; mount -t tmpfs -o ro none /etc/sriovctl");
+    let done = sriovctl(&["bind-dpdk", "eth0#3", "--persist", "--json"]).exits(6);
+    assert_eq!(done.json()["devices"][0]["result"], "bound");
+    done.valid("bind-dpdk").says("bound, but will not be when it appears the next time");
+    ok("umount /etc/sriovctl");
+    sriovctl(&["bind-dpdk", "eth0#3", "--persist"]).exits(0);
+    sriovctl(&["set-numvfs", "eth0", "2"]).exits(0);
+    let done = sriovctl(&["bind-dpdk", "--restore", "--persist", "0000:01:10.6"]).exits(0);
+    assert!(done.out.contains("no longer bound when it appears"), "{}", done.out);
+    assert_eq!(
+        ok("ls /etc/udev/rules.d /etc/sriovctl/bindings | grep 0000 || true"),
+        "",
+        "{before}"
+    );
+    // The PF is not here: nobody sets its VF's MAC.
+    ok("ip netns add away; ip link set eth0 netns away");
+    sriovctl(&["bind-dpdk", "0000:01:10.0"]).exits(0).says("its PF cannot be seen here");
+    sriovctl(&["bind-dpdk", "--restore", "0000:01:10.0"]).exits(0);
+    ok("ip -n away link set eth0 netns 1; ip link set eth0 up");
+}
+
 pub fn a_pf_with_the_default_route_is_refused() {
     ok("ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254");
     let before = state();
@@ -164,7 +297,12 @@ pub fn a_held_group_names_the_process() {
     eventually("the device is open", || std::path::Path::new("/tmp/held").exists());
     let pid = ok("cat /tmp/check.pids");
     let before = state();
-    for args in [&["--restore", "eth0#0"][..], &["eth0#0", "--driver", "uio_pci_generic"]] {
+    sriovctl(&["bind-dpdk", "eth0#0"]).exits(0); // there is nothing to change
+    for args in [
+        &["--restore", "eth0#0"][..],
+        &["eth0#0", "--driver", "uio_pci_generic"],
+        &["eth0#0", "--vlan", "44", "--force"],
+    ] {
         let done = sriovctl(&[&["bind-dpdk"], args].concat()).exits(4);
         done.says(&format!("[{pid}] has /dev/vfio/")).says(&format!("kill {pid}"));
     }
@@ -397,7 +535,8 @@ pub fn a_shared_group_names_its_members() {
     let done = sriovctl(&["bind-dpdk", "eth0#0"]).exits(4);
     let done =
         done.says("shares IOMMU group").says("0000:01:00.0: igb").says("0000:01:10.2: igbvf");
-    assert!(done.err.contains("--force"), "{}", done.err);
+    let done = done.says("--force").says("its PF, which must stay, is among them");
+    assert!(!done.err.contains("bind these too"), "{}", done.err);
     assert!(state() == before);
     let table = sriovctl(&["bind-dpdk", "--status"]).exits(0).out;
     assert!(
@@ -407,6 +546,12 @@ pub fn a_shared_group_names_its_members() {
     sriovctl(&["bind-dpdk", "eth0#0", "--force"]).exits(0);
     sriovctl(&["bind-dpdk", "eth0#0", "--restore"]).exits(0);
     assert_restored(&before);
+    sriovctl(&["bind-dpdk", "eth0#0-1", "--persist", "--force"]).exits(0);
+    sriovctl(&["set-numvfs", "eth0", "0"]).exits(0);
+    sriovctl(&["set-numvfs", "eth0", "2"]).exits(0);
+    assert_eq!((driver(0), driver(1)), ("vfio-pci".into(), "vfio-pci".into()));
+    sriovctl(&["bind-dpdk", "--restore", "--persist", "eth0#0-1"]).exits(0);
+    assert_eq!(ok("cat /sys/class/net/eth0/device/virtfn*/driver_override"), "(null)\n(null)");
 }
 
 pub fn without_an_iommu_there_is_a_hint_and_no_change() {
@@ -415,9 +560,11 @@ pub fn without_an_iommu_there_is_a_hint_and_no_change() {
     let done = sriovctl(&["bind-dpdk", "eth0#0"]).exits(5);
     done.says("eth0#0 has no IOMMU group").says("--allow-noiommu");
     // Debian's kernel has no such mode, which only the loaded module tells.
-    ok("modprobe vfio-pci");
-    let done = sriovctl(&["bind-dpdk", "eth0#0", "--allow-noiommu"]).exits(5);
-    done.says("this kernel's VFIO has no mode without one");
+    for modprobe in ["modprobe -r vfio-pci", "modprobe vfio-pci"] {
+        ok(modprobe);
+        let done = sriovctl(&["bind-dpdk", "eth0#0", "--allow-noiommu"]).exits(5);
+        done.says("this kernel's VFIO has no mode without one");
+    }
     let now = state();
     assert!(now == before, "{}", differences(&before, &now));
     sriovctl(&["bind-dpdk", "eth0#0", "--driver", "uio_pci_generic"]).exits(0);
