@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::ids::{Cidr, IfName, MacAddr, VlanId};
 use crate::model::selector::Selector;
-use crate::model::step::Route;
+use crate::model::step::{Route, RouteOptions};
 
 /// Lists, creates and hands out SR-IOV virtual functions (VFs), and never loses one
 ///
@@ -442,7 +442,8 @@ fn parse_route(text: &str) -> Result<Route, String> {
         Some((to, via)) => (to, Some(via)),
     };
     let via = via.map(|via| via.parse().map_err(|_| format!("\"{via}\" is not an address")));
-    Ok(Route { to: to.parse().map_err(|error| format!("{error}"))?, via: via.transpose()? })
+    let to = to.parse().map_err(|error| format!("{error}"))?;
+    Ok(Route { to, via: via.transpose()?, options: RouteOptions::default() })
 }
 
 /// `detach`.

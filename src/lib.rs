@@ -6,10 +6,12 @@
 //! | [`host`] | TOUCH: sysfs, netlink, namespaces | the operating system, below a root |
 //! | [`engine`] | DO: verbs on a [`engine::Kernel`] | model, and host through that trait |
 //! | [`commands`] | DOOR for people | engine, the terminal |
+//! | [`cni`] | DOOR for container runtimes | engine, IPAM plugins |
 //!
-//! `main → commands → engine → host → model`, never upward.
+//! `main → {commands, cni} → engine → host → model`, never upward.
 
 pub mod cli;
+pub mod cni;
 pub mod commands;
 pub mod engine;
 pub mod error;

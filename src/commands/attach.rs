@@ -9,14 +9,14 @@ use super::{StepView, netns_choice, step_views, write_json, writing};
 use crate::cli::{Attach, Carrier, OnOff, Proto};
 use crate::engine::attach::{self as engine, Attached, Choice};
 use crate::engine::store::Store;
-use crate::engine::{Kernel, NetnsChoice};
+use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::Cidr;
 use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::plan::attach::Request;
 use crate::model::record::Owner;
-use crate::model::step::{IpConfig, Route};
+use crate::model::step::{IpConfig, Route, RouteOptions};
 
 /// The JSON document, see `schemas/attach.schema.json`.
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ struct View {
 }
 
 /// Attaches, and says where the device is now.
-pub fn run<K: Kernel + Store>(
+pub fn run<K: Kernel + Store + Surroundings>(
     args: &Attach,
     kernel: &K,
     console: &Console,
@@ -134,7 +134,8 @@ fn request(args: &Attach) -> Result<Request> {
         }
         let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         let to: Cidr = everything.parse().map_err(|e| Error::new(Kind::Failed, format!("{e}")))?;
-        routes.push(Route { to, via: Some(*gateway) });
+        let options = RouteOptions::default();
+        routes.push(Route { to, via: Some(*gateway), options });
     }
     routes.extend(args.route.iter().cloned());
     Ok(Request {
@@ -156,6 +157,7 @@ fn request(args: &Attach) -> Result<Request> {
             ..VfSettings::default()
         },
         config: IpConfig { addresses: args.address.clone(), routes },
+        driver: None,
     })
 }
 

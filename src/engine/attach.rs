@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::restore::restore;
 use super::state::Drift;
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress};
+use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
 use crate::model::inventory::{Inventory, Pf, Vf};
-use crate::model::plan::attach::{self, Plan, Refusal, Request};
-use crate::model::record::{NetnsId, Record};
+use crate::model::plan::attach::{self, Moment, Plan, Refusal, Request};
+use crate::model::plan::bind;
+use crate::model::record::{NetnsId, Record, Wanted};
 use crate::model::seen::{Seen, Target};
 use crate::model::selector::Selector;
 use crate::model::step::{Place, Step};
@@ -23,6 +24,8 @@ pub(super) const STEP_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a driver may take to make so what it accepted.
 const SO_WITHIN: Duration = Duration::from_secs(3);
+/// How long a driver may take to make an interface.
+const DRIVEN_WITHIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Which device.
@@ -57,7 +60,7 @@ pub struct Attached {
 }
 
 /// Gives a device to a namespace; `dry_run` only tells how it would be done.
-pub fn attach<K: Kernel + Store>(
+pub fn attach<K: Kernel + Store + Surroundings>(
     kernel: &K,
     choice: &Choice,
     netns: &NetnsId,
@@ -152,7 +155,7 @@ struct Job<'a, K> {
     progress: &'a dyn Progress,
 }
 
-impl<K: Kernel + Store> Job<'_, K> {
+impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     fn attach(
         &self,
         (device, pf): &Candidate,
@@ -169,6 +172,11 @@ impl<K: Kernel + Store> Job<'_, K> {
         let seen = self.kernel.inspect(device, None).map_err(refused)?;
         let target = self.target().map_err(refused)?;
         let moment = self.kernel.moment().map_err(refused)?;
+        let driver =
+            self.request.driver.as_ref().filter(|driver| seen.driver.as_ref() != Some(driver));
+        if let (Some(driver), None) = (driver, &held) {
+            return self.attach_with(driver, seen, &target, &moment, dry_run);
+        }
         let plan = attach::plan(self.request, &seen, &target, held.as_ref(), &moment)
             .map_err(|refusal| Failed::Refused(refusal_error(&seen, &target, &refusal)))?;
         if dry_run {
@@ -193,6 +201,77 @@ impl<K: Kernel + Store> Job<'_, K> {
                 let (kernel, shelf) = (self.kernel, Shelf::Attachments);
                 Err(Failed::Broken(undo(kernel, shelf, &plan.record, error, self.progress)))
             }
+        }
+    }
+
+    /// With another driver for the time of the attachment: first the driver, then what that brings.
+    fn attach_with(
+        &self,
+        driver: &str,
+        seen: Seen,
+        target: &Target,
+        moment: &Moment,
+        dry_run: bool,
+    ) -> std::result::Result<Attached, Failed> {
+        let kernel = self.kernel;
+        let request = bind::Request {
+            driver: driver.to_owned(),
+            mac: self.request.mac,
+            ..bind::Request::default()
+        };
+        let plan = super::bind::plan_for(kernel, &seen, &request).map_err(Failed::Refused)?;
+        let record = Record {
+            owner: self.request.owner.clone(),
+            netns: target.netns.clone(),
+            first: None,
+            ..plan.record
+        };
+        if dry_run {
+            let already_so = Vec::new();
+            return Ok(Attached {
+                name: seen.name.clone(),
+                record,
+                steps: plan.steps,
+                already_so,
+                seen,
+            });
+        }
+        kernel.begin(Shelf::Attachments, &record).map_err(Failed::Refused)?;
+        let broken =
+            |error| Failed::Broken(undo(kernel, Shelf::Attachments, &record, error, self.progress));
+        for step in &plan.steps {
+            self.progress.stage(&step.to_string(), 0);
+            kernel.apply(step, STEP_WITHIN).map_err(broken)?;
+        }
+        let seen = self.look_until_driven(&record).map_err(broken)?;
+        let then = attach::plan(self.request, &seen, target, None, moment)
+            .map_err(|refusal| broken(refusal_error(&seen, target, &refusal)))?;
+        let wanted = Wanted { driver: Some(driver.to_owned()), ..then.record.wanted };
+        let record = Record { original: record.original.clone(), wanted, ..then.record };
+        let then = Plan { record, ..then };
+        // What is undone is the same; what was set up is known now.
+        kernel.begin(Shelf::Attachments, &then.record).map_err(broken)?;
+        let now = self.run(&then, &seen).map_err(broken)?;
+        let steps = plan.steps.into_iter().chain(then.steps).collect();
+        Ok(Attached {
+            name: seen.name,
+            record: then.record,
+            steps,
+            already_so: then.already_so,
+            seen: now,
+        })
+    }
+
+    /// The device with its new driver, and the interface that a driver of the kernel's makes.
+    fn look_until_driven(&self, record: &Record) -> Result<Seen> {
+        let begun = self.kernel.now();
+        loop {
+            let seen = self.kernel.inspect(&record.device, Some(&record.netns))?;
+            let late = self.kernel.now().saturating_sub(begun) >= DRIVEN_WITHIN;
+            if seen.is_userspace() || seen.link.is_some() || late {
+                return Ok(seen);
+            }
+            self.kernel.pause(POLL);
         }
     }
 

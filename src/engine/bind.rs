@@ -155,20 +155,39 @@ fn decide<K: Kernel + Store + Surroundings>(
     progress: &dyn Progress,
 ) -> Result<(Look, Plan)> {
     let attachment = clear_the_way(kernel, device, dry_run, progress)?;
-    let binding = current(kernel, device)?;
-    let mut seen = kernel.inspect(device, None)?;
+    let seen = kernel.inspect(device, None)?;
+    plan_on(kernel, seen, request, attachment.as_ref())
+}
+
+/// How a device that nobody has gets a driver for the time of an attachment.
+pub(super) fn plan_for<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    seen: &Seen,
+    request: &Request,
+) -> Result<Plan> {
+    plan_on(kernel, seen.clone(), request, None).map(|(_, plan)| plan)
+}
+
+fn plan_on<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    mut seen: Seen,
+    request: &Request,
+    attachment: Option<&Record>,
+) -> Result<(Look, Plan)> {
+    let device = seen.device.clone();
+    let binding = current(kernel, &device)?;
     if let Some(link) = seen.host_link() {
         let uppers = kernel.uppers_elsewhere(link.ifindex)?;
         seen.users.extend(uppers.into_iter().map(User::Upper));
     }
-    let look = Look { seen, ground: kernel.ground(device)?, platform: kernel.platform()? };
+    let look = Look { seen, ground: kernel.ground(&device)?, platform: kernel.platform()? };
     let driver = kernel.driver_state(&request.driver)?;
     let sight = Sight {
         seen: &look.seen,
         ground: &look.ground,
         platform: &look.platform,
         driver: &driver,
-        attachment: attachment.as_ref(),
+        attachment,
         binding: binding.as_ref(),
         is_named: look.seen.host_link().is_none_or(|link| kernel.is_named(link.ifindex)),
         host: &kernel.host_netns()?,

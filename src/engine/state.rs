@@ -183,7 +183,8 @@ pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
         differ("device", record.device.to_string(), none());
         return found;
     }
-    if record.original.name.is_some() {
+    // One that is driven by user space has no interface that could be anywhere.
+    if !record.ifname.is_empty() {
         let place = match &seen.link {
             None => none(),
             Some((Place::Host, _)) => "the host's namespace".to_owned(),
@@ -198,6 +199,11 @@ pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
             for address in &record.wanted.config.addresses {
                 if !seen.addresses.contains(address) {
                     differ("address", address.to_string(), "missing".to_owned());
+                }
+            }
+            for route in &record.wanted.config.routes {
+                if !seen.routes.contains(&route.destination()) {
+                    differ("route", route.to_string(), "missing".to_owned());
                 }
             }
         }
@@ -353,7 +359,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
         device: seen.device.clone(),
         incarnation: seen.incarnation,
         vf_of: seen.vf_of.clone(),
-        owner: Owner { network: "foreign".to_owned(), container: None },
+        owner: Owner { network: "foreign".to_owned(), ..Owner::manual() },
         netns: at.clone(),
         ifname: link.name.clone(),
         original: Original {

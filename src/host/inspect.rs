@@ -32,7 +32,7 @@ impl Host {
             None => None,
         };
         let report = match (pf, &vf_of) {
-            (Some(pf), Some(of)) => report(&mut netlink, pf.ifindex, of.index),
+            (Some(pf), Some(of)) => report(&mut netlink, pf.ifindex, of.index)?,
             _ => None,
         };
         let pf_name = pf.map(|pf| pf.name.clone());
@@ -56,6 +56,7 @@ impl Host {
             driver_override: facts.driver_override.clone(),
             node: facts.node.clone(),
             addresses: Vec::new(),
+            routes: Vec::new(),
             settings: report.map(|report| report.settings),
             host_names: names_but(&here, device),
             there_names: BTreeSet::new(),
@@ -66,12 +67,15 @@ impl Host {
         if let Some((Place::Netns(at), link)) = &link {
             let look = || {
                 let mut netlink = Netlink::route()?;
-                Ok((netlink.names()?, netlink.addresses()?))
+                Ok((netlink.names()?, netlink.addresses()?, netlink.routes()?))
             };
-            let (links, addresses) = netns::enter(&at.path, Some(at), look)?.unwrap_or_default();
+            let (links, addresses, routes) =
+                netns::enter(&at.path, Some(at), look)?.unwrap_or_default();
             seen.there_names = names_but(&links, device);
             let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
             seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
+            let own = routes.into_iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
+            seen.routes = own.map(|(_, text)| text).collect();
         }
         if hint.is_none() {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its
@@ -128,9 +132,18 @@ fn elsewhere(device: &DeviceId, hint: Option<&NetnsId>) -> Result<Option<(Place,
     Ok(None)
 }
 
-fn report(netlink: &mut Netlink, pf_ifindex: u32, index: VfIndex) -> Option<VfReport> {
-    let pf = netlink.link(pf_ifindex).ok()?;
-    pf.vfs.into_iter().find(|report| report.index == index)
+/// The settings of a VF. That they could not be read must not look like a VF that has none: nobody
+/// could put them back.
+fn report(netlink: &mut Netlink, pf_ifindex: u32, index: VfIndex) -> Result<Option<VfReport>> {
+    let pf = match netlink.link(pf_ifindex) {
+        // Some kernels have no room for the VFs in the answer about one interface (InfiniBand).
+        Err(refused) if refused.errno == nix::libc::EMSGSIZE => {
+            netlink.links(false)?.into_iter().find(|link| link.ifindex == pf_ifindex)
+        }
+        done => Some(done.map_err(|refused| refused.into_error("reading the settings of a VF"))?),
+    };
+    let vfs = pf.map(|pf| pf.vfs).unwrap_or_default();
+    Ok(vfs.into_iter().find(|report| report.index == index))
 }
 
 fn names_but(links: &[Link], device: &DeviceId) -> BTreeSet<String> {

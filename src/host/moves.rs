@@ -9,7 +9,8 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, Prop};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sched::{CloneFlags, unshare};
@@ -280,7 +281,11 @@ fn route_message(ifindex: u32, route: &Route) -> RouteMessage {
         destination_prefix_length: route.to.prefix,
         table: RouteHeader::RT_TABLE_MAIN,
         protocol: RouteProtocol::Static,
-        scope: if route.via.is_some() { RouteScope::Universe } else { RouteScope::Link },
+        scope: match route.options.scope {
+            Some(scope) => RouteScope::from(scope),
+            None if route.via.is_some() => RouteScope::Universe,
+            None => RouteScope::Link,
+        },
         kind: RouteType::Unicast,
         ..RouteHeader::default()
     };
@@ -289,5 +294,14 @@ fn route_message(ifindex: u32, route: &Route) -> RouteMessage {
     }
     message.attributes.push(RouteAttribute::Oif(ifindex));
     message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(route_address(via))));
+    let options = &route.options;
+    message.attributes.extend(options.priority.map(RouteAttribute::Priority));
+    // The header has a byte for the table, the attribute room for all of them.
+    message.attributes.extend(options.table.map(RouteAttribute::Table));
+    let metrics = [options.mtu.map(RouteMetric::Mtu), options.advmss.map(RouteMetric::Advmss)];
+    let metrics: Vec<RouteMetric> = metrics.into_iter().flatten().collect();
+    if !metrics.is_empty() {
+        message.attributes.push(RouteAttribute::Metrics(metrics));
+    }
     message
 }

@@ -183,10 +183,19 @@ impl fmt::Display for LinkSet {
 /// As `ip route add` spells it.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.via {
-            Some(via) => write!(f, "{} via {via}", self.to),
-            None => write!(f, "{}", self.to),
-        }
+        write!(f, "{}", self.to)?;
+        let words = [
+            ("via", self.via.map(|via| via.to_string())),
+            ("mtu", self.options.mtu.map(|mtu| mtu.to_string())),
+            ("advmss", self.options.advmss.map(|mss| mss.to_string())),
+            ("metric", self.options.priority.map(|metric| metric.to_string())),
+            ("table", self.options.table.map(|table| table.to_string())),
+            ("scope", self.options.scope.map(|scope| scope.to_string())),
+        ];
+        words
+            .into_iter()
+            .filter_map(|(word, value)| Some((word, value?)))
+            .try_for_each(|(word, value)| write!(f, " {word} {value}"))
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Owner {
     pub network: String,
     /// The container, where one is known.
     pub container: Option<String>,
+    /// The interface of a CNI call (`CNI_IFNAME`), which tells attachments of a container apart.
+    #[serde(default)]
+    pub ifname: Option<String>,
 }
 
 /// A network namespace: a path may be used again for another, the inode tells.
@@ -148,7 +151,7 @@ pub struct Resize {
 impl Owner {
     /// A person at a terminal.
     pub fn manual() -> Self {
-        Self { network: "manual".to_owned(), container: None }
+        Self { network: "manual".to_owned(), container: None, ifname: None }
     }
 }
 

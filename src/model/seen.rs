@@ -37,6 +37,9 @@ pub struct Seen {
     pub node: Option<String>,
     /// Addresses of its interface, when that is in another namespace.
     pub addresses: Vec<Cidr>,
+    /// Routes through its interface, when that is in another namespace: `default` or a CIDR. Those
+    /// that the kernel makes for an address are left out.
+    pub routes: Vec<String>,
     /// Its settings in the PF.
     pub settings: Option<VfSettings>,
     /// Names and altnames of all other interfaces of the host.

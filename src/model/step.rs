@@ -220,6 +220,31 @@ pub struct Route {
     pub to: Cidr,
     /// Next hop; none: on the link itself.
     pub via: Option<IpAddr>,
+    /// What else it has.
+    #[serde(default)]
+    pub options: RouteOptions,
+}
+
+impl Route {
+    /// Where it leads, as lists of routes have it: `default` or a CIDR.
+    pub fn destination(&self) -> String {
+        if self.to.prefix == 0 { "default".to_owned() } else { self.to.to_string() }
+    }
+}
+
+/// Attributes of a route; `None` is the kernel's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteOptions {
+    /// Largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// Largest TCP segment in bytes.
+    pub advmss: Option<u32>,
+    /// Metric.
+    pub priority: Option<u32>,
+    /// Routing table.
+    pub table: Option<u32>,
+    /// Scope (`rt_scope_t`): 0 global, 253 link.
+    pub scope: Option<u8>,
 }
 
 /// A setting of a VF that its PF keeps.

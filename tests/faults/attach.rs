@@ -49,6 +49,7 @@ fn plain() -> Request {
         mtu: None,
         settings: VfSettings::default(),
         config: IpConfig::default(),
+        driver: None,
     }
 }
 

@@ -19,7 +19,7 @@ use sriovctl::model::persist::Persistent;
 use sriovctl::model::plan::attach::Moment;
 use sriovctl::model::record::{NetnsId, Record, Resize, VfOf};
 use sriovctl::model::seen::{Seen, Target};
-use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Step, Subject, VfAttr};
+use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Route, Step, Subject, VfAttr};
 use sriovctl::model::usage::User;
 use sriovctl::{Error, Kind, Result};
 
@@ -70,6 +70,7 @@ pub struct Netdev {
     /// Inode of its namespace; `None`: the host's.
     pub netns: Option<u64>,
     pub addresses: Vec<String>,
+    pub routes: Vec<String>,
     pub ifindex: u32,
     /// When it can be seen.
     pub appears: Duration,
@@ -89,7 +90,7 @@ impl PartialEq for VfState {
 impl PartialEq for Netdev {
     fn eq(&self, other: &Self) -> bool {
         let known = |n: &Self| (n.name.clone(), n.mac, n.mtu, n.altnames.clone(), n.up);
-        let more = |n: &Self| (n.promisc, n.netns, n.addresses.clone());
+        let more = |n: &Self| (n.promisc, n.netns, n.addresses.clone(), n.routes.clone());
         known(self) == known(other) && more(self) == more(other)
     }
 }
@@ -204,6 +205,7 @@ impl FakeKernel {
                 netdev.netns = None;
                 netdev.up = false;
                 netdev.addresses.clear();
+                netdev.routes.clear();
                 if taken.contains(&netdev.name) {
                     netdev.name = "dev0".into();
                 }
@@ -255,6 +257,7 @@ impl FakeKernel {
             promisc: false,
             netns: None,
             addresses: Vec::new(),
+            routes: Vec::new(),
             ifindex,
             appears: self.clock.get() + faults.netdev_delay,
         })
@@ -533,6 +536,7 @@ impl FakeKernel {
                     netdev.netns = Some(inode);
                     netdev.up = false;
                     netdev.addresses.clear();
+                    netdev.routes.clear();
                 }
                 if let Some(name) = &set.name {
                     netdev.name.clone_from(name);
@@ -551,6 +555,7 @@ impl FakeKernel {
                 netdev.netns = None;
                 netdev.up = false;
                 netdev.addresses.clear();
+                netdev.routes.clear();
             }
             Step::AltNames { add, remove, .. } => {
                 netdev.altnames.retain(|alt| !remove.contains(alt));
@@ -563,6 +568,7 @@ impl FakeKernel {
             }
             Step::Configure { config, .. } => {
                 netdev.addresses = config.addresses.iter().map(ToString::to_string).collect();
+                netdev.routes = config.routes.iter().map(Route::destination).collect();
                 netdev.up = true;
                 tell_own_mac(settings, netdev);
             }
@@ -802,6 +808,7 @@ impl Kernel for FakeKernel {
             addresses: netdev
                 .map(|netdev| netdev.addresses.iter().map(|text| text.parse().unwrap()).collect())
                 .unwrap_or_default(),
+            routes: netdev.map(|netdev| netdev.routes.clone()).unwrap_or_default(),
             settings: vf.map(|vf| vf.settings.clone()),
             host_names: names_in(&others, None),
             there_names: netdev
@@ -813,7 +820,11 @@ impl Kernel for FakeKernel {
     }
 
     fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
-        Err(Error::new(Kind::NotFound, format!("{choice:?}")))
+        let none = || Error::new(Kind::NotFound, format!("there is no namespace {choice:?}"));
+        let NetnsChoice::Named(path) = choice else { return Err(none()) };
+        let inode = path.rsplit('/').next().and_then(|name| name.parse().ok());
+        let inode = inode.filter(|inode| self.world.borrow().namespaces.contains_key(inode));
+        inode.map(netns).ok_or_else(none)
     }
 
     fn namespaces(&self) -> Result<Vec<Netns>> {

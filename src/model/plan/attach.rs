@@ -24,6 +24,8 @@ pub struct Request {
     pub settings: VfSettings,
     /// Addresses and routes.
     pub config: IpConfig,
+    /// Driver for the time of the attachment.
+    pub driver: Option<String>,
 }
 
 /// The moment of a decision, which pure code cannot know.
@@ -83,9 +85,9 @@ pub fn plan(
     refuse(request, seen, target, held, moment)?;
     let wanted = wanted(request, seen);
     let ifname = match (&request.name, seen.host_link()) {
-        (Some(name), _) => name.to_string(),
+        (Some(name), Some(_)) => name.to_string(),
         (None, Some(link)) => link.name.clone(),
-        (None, None) => String::new(),
+        (_, None) => String::new(),
     };
     let record = Record {
         format: FORMAT,
@@ -286,7 +288,8 @@ pub fn again(record: &Record, seen: &Seen) -> Vec<Step> {
         }));
     }
     let config = &record.wanted.config;
-    let has_all = config.addresses.iter().all(|address| seen.addresses.contains(address));
+    let has_all = config.addresses.iter().all(|address| seen.addresses.contains(address))
+        && config.routes.iter().all(|route| seen.routes.contains(&route.destination()));
     if let (Place::Netns(at), true) = (at, link.up == Some(false) || !has_all) {
         let (device, config) = (seen.device.clone(), config.clone());
         steps.push(Step::Configure { device, at: at.clone(), config });

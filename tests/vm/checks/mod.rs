@@ -3,6 +3,7 @@
 
 mod attach;
 mod bind;
+mod cni;
 mod lists;
 mod netdevsim;
 mod numvfs;
@@ -102,6 +103,18 @@ pub const SCENARIOS: &[Scenario] = &[
             bind::the_status_agrees_with_sysfs,
             bind::a_bound_vf_can_be_attached_and_resized,
             bind::a_persistent_binding_is_made_when_the_vf_appears,
+        ],
+    },
+    Scenario {
+        name: "container runtimes",
+        lab_options: &["--pfs", "1", "--memory", "1536"],
+        checks: checks![
+            cni::each_dialect_adds_checks_and_gives_back,
+            cni::dpdk_and_the_pf_itself_come_back,
+            cni::whatever_fails_leaves_neither_lease_nor_change,
+            cni::check_tells_each_drift_and_writes_nothing,
+            cni::gc_gives_back_what_is_not_listed,
+            cni::the_namespace_may_be_gone_before_del,
         ],
     },
     Scenario {

@@ -1,0 +1,209 @@
+//! ADD: a VF into the container, with addresses; or nothing at all.
+
+use serde_json::Value;
+
+use super::dialect::{Source, Wish};
+use super::failure::{Code, Failure};
+use super::ipam::Ipam;
+use super::log::Level;
+use super::reply::{Interface, Reply};
+use super::{Command, Job};
+use crate::engine::attach::{self as engine, Attached, Choice};
+use crate::engine::store::{Shelf, Store};
+use crate::engine::{Kernel, NetnsChoice, Silent, Surroundings};
+use crate::error::Kind;
+use crate::model::facts::Scope;
+use crate::model::ids::{Cidr, DeviceId};
+use crate::model::plan::attach::Request;
+use crate::model::record::{NetnsId, Owner};
+use crate::model::selector::Selector;
+use crate::model::step::{IpConfig, Route, RouteOptions};
+
+/// Attaches; the result has the shape of the configuration's version.
+pub fn add<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<Value, Failure> {
+    let wish = Wish::read(job.config, job.call)?;
+    for warning in &wish.warnings {
+        job.log.line(Level::Warning, warning);
+    }
+    let netns = netns(job)?;
+    if let Some(record) = job.record()? {
+        let text = format!(
+            "container {} has the attachment {} already: {}",
+            job.call.container, job.call.ifname, record.device
+        );
+        return Err(Failure::new(Code::Config, text).details("DEL it first"));
+    }
+    let choice = choice(job, &wish)?;
+    let ipam = if wish.addresses { Ipam::of(job.config, job.call, job.input)? } else { None };
+    let request = request(job, &wish);
+    // What would be refused is refused before an address is asked for.
+    engine::attach(job.kernel, &choice, &netns, &request, true, &Silent)
+        .map_err(|error| refusal(job, &wish, error))?;
+    let given = match &ipam {
+        Some(ipam) => ipam.add()?,
+        None => Reply::default(),
+    };
+    let attached = ip_config(&given).and_then(|config| {
+        let request = Request { config, ..request };
+        engine::attach(job.kernel, &choice, &netns, &request, false, job.log)
+            .map_err(|error| refusal(job, &wish, error))
+    });
+    let attached = attached.map_err(|failure| release(job, ipam.as_ref(), failure))?;
+    job.log.of_device(&attached.record.device);
+    job.log.line(Level::Info, &format!("attached {} as {}", attached.name, wish.ifname));
+    Ok(reply(job, &wish, &netns, &attached, given).render(job.config.version))
+}
+
+/// The container's namespace: CNI_NETNS is a path.
+pub fn netns<K: Kernel>(job: &Job<'_, K>) -> Result<NetnsId, Failure> {
+    let path = &job.call.netns;
+    if !path.contains('/') {
+        return Err(Failure::new(Code::Environment, format!("CNI_NETNS \"{path}\" is no path")));
+    }
+    job.kernel
+        .find_netns(&NetnsChoice::Named(path.clone()))
+        .map_err(|error| Failure { code: Code::Environment, ..Failure::from(error) })
+}
+
+/// Gives the addresses back after a failure, which says how that went.
+fn release<K>(job: &Job<'_, K>, ipam: Option<&Ipam<'_>>, failure: Failure) -> Failure {
+    let Some(Err(also)) = ipam.map(|ipam| ipam.pass_on(Command::Del)) else { return failure };
+    job.log.line(Level::Warning, &also.msg);
+    let details = format!("{}\nthe addresses were not given back: {}", failure.details, also.msg);
+    failure.details(details.trim_start().to_owned())
+}
+
+fn refusal<K: Kernel + Store>(
+    job: &Job<'_, K>,
+    wish: &Wish,
+    error: crate::error::Error,
+) -> Failure {
+    let kind = error.kind();
+    let failure = Failure::from(error);
+    match &wish.source {
+        Source::AnyOf(_) if kind == Kind::Busy => Failure { code: Code::TryAgain, ..failure },
+        Source::Device(address) if kind == Kind::Busy => {
+            let device = DeviceId::from(*address);
+            let is_held = matches!(job.kernel.stored(Shelf::Attachments, &device), Ok(Some(_)));
+            let text = format!("pci address {address} is already allocated: {}", failure.msg);
+            if is_held { Failure { msg: text, ..failure } } else { failure }
+        }
+        _ => failure,
+    }
+}
+
+fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
+    let address = match &wish.source {
+        Source::Device(address) => *address,
+        Source::Vf(vf) => return Ok(Choice::Vf(vf.clone())),
+        Source::Pf(pf) => return Ok(Choice::Pf(pf.clone())),
+        Source::AnyOf(pool) => return Ok(Choice::AnyOf { pool: pool.clone(), numa: None }),
+    };
+    let selector: Selector = address
+        .to_string()
+        .parse()
+        .map_err(|why: String| Failure::config("deviceID", address, &why))?;
+    if let Some(pf) = &wish.of_pf {
+        let scope = Scope { here_only: true, all_classes: true, ..Scope::default() };
+        let inventory = job.kernel.observe(scope)?;
+        let named: Selector =
+            pf.parse().map_err(|why: String| Failure::config("master", pf, &why))?;
+        let named = named.pf(&inventory).map_err(crate::error::Error::from)?;
+        let has = named.vfs.iter().any(|vf| vf.pci() == Some(address));
+        if !has {
+            let allowed = format!("{pf} has no such VF");
+            return Err(Failure::config("deviceID", address, &allowed));
+        }
+    }
+    Ok(Choice::Vf(selector))
+}
+
+fn request<K>(job: &Job<'_, K>, wish: &Wish) -> Request {
+    Request {
+        owner: Owner {
+            network: job.config.name.clone(),
+            container: Some(job.call.container.clone()),
+            ifname: Some(job.call.ifname.clone()),
+        },
+        name: Some(wish.ifname.clone()),
+        mac: wish.mac,
+        mtu: wish.mtu,
+        settings: wish.settings.clone(),
+        config: IpConfig::default(),
+        driver: wish.driver.clone(),
+    }
+}
+
+/// Addresses and routes that an IPAM plugin gave. A route without a next hop goes through the
+/// gateway of its kind, as the reference plugins have it.
+fn ip_config(given: &Reply) -> Result<IpConfig, Failure> {
+    let parse = |text: &str| {
+        text.parse::<std::net::IpAddr>().map_err(|_| {
+            Failure::new(Code::Ipam, format!("the IPAM plugin gave the gateway \"{text}\""))
+        })
+    };
+    let gateway = |v4: bool| -> Result<Option<std::net::IpAddr>, Failure> {
+        let of_kind = given.ips.iter().filter(|ip| ip.address.address.is_ipv4() == v4);
+        of_kind.filter_map(|ip| ip.gateway.as_deref()).map(parse).next().transpose()
+    };
+    let mut routes = Vec::new();
+    for route in &given.routes {
+        let to: Cidr = route.dst.parse().map_err(|_| {
+            Failure::new(Code::Ipam, format!("the IPAM plugin gave a route to \"{}\"", route.dst))
+        })?;
+        let via = match &route.gw {
+            Some(gw) => Some(parse(gw)?),
+            None => gateway(to.address.is_ipv4())?,
+        };
+        let number = |name: &str| route.attribute(name).and_then(|value| value.try_into().ok());
+        let options = RouteOptions {
+            mtu: number("mtu"),
+            advmss: number("advmss"),
+            priority: number("priority"),
+            table: number("table"),
+            scope: route.attribute("scope").and_then(|value| value.try_into().ok()),
+        };
+        // Scope "link" has no next hop.
+        let via = via.filter(|_| options.scope != Some(253));
+        routes.push(Route { to, via, options });
+    }
+    Ok(IpConfig { addresses: given.ips.iter().map(|ip| ip.address).collect(), routes })
+}
+
+/// What earlier plugins of the chain made, and the interface with its addresses.
+fn reply<K>(
+    job: &Job<'_, K>,
+    wish: &Wish,
+    netns: &NetnsId,
+    attached: &Attached,
+    given: Reply,
+) -> Reply {
+    let mut reply = job.config.previous.clone().unwrap_or_default();
+    let link = attached.seen.link.as_ref().map(|(_, link)| link);
+    let admin = attached.seen.settings.as_ref().and_then(|settings| settings.mac);
+    let mac = link.and_then(|link| link.mac).or(admin.filter(|mac| !mac.is_zero()));
+    let index = reply.interfaces.len() as u64;
+    reply.interfaces.push(Interface {
+        name: wish.ifname.to_string(),
+        mac: mac.map(|mac| mac.to_string()),
+        mtu: link.and_then(|link| link.mtu),
+        sandbox: Some(netns.path.clone()),
+        pci_id: attached.record.device.pci().map(|pci| pci.to_string()),
+        socket_path: None,
+    });
+    reply
+        .ips
+        .extend(given.ips.into_iter().map(|ip| super::reply::Ip { interface: Some(index), ..ip }));
+    reply.routes.extend(given.routes);
+    let own = job.config.raw.get("dns").filter(|dns| dns.is_object()).cloned();
+    if !is_empty(&given.dns) {
+        reply.dns = given.dns;
+    } else if let (true, Some(own)) = (is_empty(&reply.dns), own) {
+        reply.dns = own;
+    }
+    reply
+}
+
+fn is_empty(dns: &Value) -> bool {
+    dns.as_object().is_none_or(serde_json::Map::is_empty)
+}

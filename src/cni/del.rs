@@ -1,0 +1,51 @@
+//! DEL: the VF as it was, the addresses given back; idempotent, and going on after an error.
+
+use super::failure::{Code, Failure};
+use super::ipam::Ipam;
+use super::log::Level;
+use super::{Command, Job, is_of};
+use crate::engine::detach::{Detached, detach};
+use crate::engine::store::Store;
+use crate::engine::{Kernel, Surroundings};
+use crate::model::ids::DeviceId;
+
+/// Detaches. What is not attached is detached already.
+pub fn del<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Failure> {
+    let device = if let Some(record) = job.record()? {
+        release(job, &record.device)
+    } else {
+        job.log.line(Level::Info, "there is no such attachment: nothing to give back");
+        Ok(())
+    };
+    let addresses = Ipam::of(job.config, job.call, job.input)
+        .and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del)));
+    all_of([device, addresses])
+}
+
+/// Gives one device back, if it still is this call's.
+fn release<K: Kernel + Store>(job: &Job<'_, K>, device: &DeviceId) -> Result<(), Failure> {
+    job.log.of_device(device);
+    let still = |record: &crate::model::record::Record| {
+        is_of(record, &job.call.container, &job.call.ifname)
+    };
+    match detach(job.kernel, device, &still, job.log)? {
+        Detached::Done(_) => job.log.line(Level::Info, "given back"),
+        Detached::NotAttached(_) => job.log.line(Level::Info, "it was given back meanwhile"),
+        Detached::SetAside { kept, .. } => {
+            job.log.line(Level::Warning, &format!("its record was no record; kept as {kept}"));
+        }
+    }
+    Ok(())
+}
+
+/// One failure of several.
+pub fn all_of(results: impl IntoIterator<Item = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut failures = results.into_iter().filter_map(Result::err);
+    let Some(first) = failures.next() else { return Ok(()) };
+    let more: Vec<String> = failures.map(|f| format!("{}: {}", f.msg, f.details)).collect();
+    if more.is_empty() {
+        return Err(first);
+    }
+    let details = [vec![first.details.clone()], more].concat().join("\n");
+    Err(Failure { code: Code::Partial, ..first }.details(details.trim().to_owned()))
+}

@@ -1,0 +1,215 @@
+//! Delegation to an IPAM plugin (CNI specification, section 4): found in CNI_PATH, run with the
+//! same environment and input, its answer read in whichever version it speaks.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::call::{Call, Command};
+use super::config::{Config, LONGEST};
+use super::failure::{Code, Failure};
+use super::fixipam;
+use super::reply::Reply;
+use super::version::Version;
+
+/// A plugin that asks a server may take long; runtimes give up after some minutes.
+const WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
+
+/// The plugin that a configuration names.
+pub struct Ipam<'a> {
+    kind: &'a str,
+    /// `None`: the one that is built in.
+    program: Option<PathBuf>,
+    call: &'a Call,
+    config: &'a Config,
+    input: &'a [u8],
+}
+
+impl<'a> Ipam<'a> {
+    /// Finds it; `None`: the configuration names none.
+    pub fn of(
+        config: &'a Config,
+        call: &'a Call,
+        input: &'a [u8],
+    ) -> Result<Option<Self>, Failure> {
+        let Some(kind) = config.ipam.as_deref() else { return Ok(None) };
+        let dirs = call.path.split(':').filter(|dir| !dir.is_empty());
+        let mut programs = dirs.map(|dir| Path::new(dir).join(kind));
+        let program = programs.find(|program| is_program(program));
+        if program.is_none() && kind != fixipam::NAME {
+            return Err(Failure::new(Code::Ipam, format!("there is no IPAM plugin {kind}"))
+                .details(format!("looked for it in CNI_PATH, {:?}", call.path)));
+        }
+        Ok(Some(Self { kind, program, call, config, input }))
+    }
+
+    /// Asks for addresses.
+    pub fn add(&self) -> Result<Reply, Failure> {
+        let Some(program) = &self.program else { return fixipam::add(self.config, self.call) };
+        let text = self.run(program, Command::Add)?;
+        let value: Value = serde_json::from_slice(&text).map_err(|error| {
+            self.failure(&format!("answered no JSON ({error})"), &String::from_utf8_lossy(&text))
+        })?;
+        let reply =
+            Reply::parse(&value).map_err(|failure| self.failure(&failure.msg, &failure.details))?;
+        if reply.ips.is_empty() {
+            return Err(self.failure("gave no address", ""));
+        }
+        Ok(reply)
+    }
+
+    /// Passes a command on that has no answer.
+    pub fn pass_on(&self, command: Command) -> Result<(), Failure> {
+        match &self.program {
+            Some(program) => self.run(program, command).map(|_| ()),
+            None => Ok(()), // it keeps nothing
+        }
+    }
+
+    /// Gives back the addresses of an attachment that GC ended, for a plugin without GC.
+    pub fn release(&self, container: &str, ifname: &str, netns: &str) -> Result<(), Failure> {
+        let Some(program) = &self.program else { return Ok(()) };
+        if self.speaks(program, self.config.version) {
+            return Ok(()); // it is told by GC itself
+        }
+        let of = [("CNI_CONTAINERID", container), ("CNI_IFNAME", ifname), ("CNI_NETNS", netns)];
+        let done = self.once(program, Command::Del, self.input, &of);
+        let done = match done {
+            Err(Refused { code: Some(1), .. }) => {
+                self.once(program, Command::Del, &self.in_version(Version::V100), &of)
+            }
+            done => done,
+        };
+        done.map(|_| ()).map_err(|refused| refused.failure)
+    }
+
+    fn failure(&self, what: &str, details: &str) -> Failure {
+        let details: String = details.chars().take(2000).collect();
+        Failure::new(Code::Ipam, format!("the IPAM plugin {} {what}", self.kind)).details(details)
+    }
+
+    /// Runs it. One that does not speak the configuration's version is asked again in 1.0.0; one that
+    /// is older than GC and STATUS has nothing to do for them.
+    fn run(&self, program: &Path, command: Command) -> Result<Vec<u8>, Failure> {
+        let is_new = matches!(command, Command::Gc | Command::Status);
+        if is_new && !self.speaks(program, self.config.version) {
+            return Ok(Vec::new());
+        }
+        match self.once(program, command, self.input, &[]) {
+            Err(Refused { code: Some(1), .. }) if self.config.version > Version::V100 => {
+                let input = self.in_version(Version::V100);
+                self.once(program, command, &input, &[]).map_err(|refused| refused.failure)
+            }
+            done => done.map_err(|refused| refused.failure),
+        }
+    }
+
+    /// Whether it says that it speaks a version.
+    fn speaks(&self, program: &Path, version: Version) -> bool {
+        let text = self.once(program, Command::Version, self.input, &[]).unwrap_or_default();
+        let said: Option<Value> = serde_json::from_slice(&text).ok();
+        let all = said.as_ref().and_then(|said| said.get("supportedVersions")?.as_array());
+        all.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(version.text())))
+    }
+
+    /// The configuration, in another version.
+    fn in_version(&self, version: Version) -> Vec<u8> {
+        let mut config = self.config.raw.clone();
+        config.insert("cniVersion".into(), version.text().into());
+        Value::Object(config).to_string().into_bytes()
+    }
+
+    /// Runs it once, with the caller's environment but for `of`.
+    fn once(
+        &self,
+        program: &Path,
+        command: Command,
+        input: &[u8],
+        of: &[(&str, &str)],
+    ) -> Result<Vec<u8>, Refused> {
+        let started = Process::new(program)
+            .env("CNI_COMMAND", command.text())
+            .envs(of.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn();
+        let mut child = started.map_err(|error| {
+            let details = format!("{}: {error}", program.display());
+            self.refused(None, "cannot be started", &details)
+        })?;
+        let Some((text, status)) = talk(&mut child, input) else {
+            // Whatever it was waiting for, nobody waits for it any more.
+            let _ = child.kill();
+            let _ = child.wait();
+            let what = format!("did not answer {} within {} s", command.text(), WITHIN.as_secs());
+            return Err(self.refused(None, &what, ""));
+        };
+        if status.success() {
+            return Ok(text);
+        }
+        let said: Option<Value> = serde_json::from_slice(&text).ok();
+        let said = said.as_ref();
+        let part = |key: &str| {
+            said.and_then(|said| said.get(key)?.as_str()).unwrap_or_default().to_owned()
+        };
+        let msg = match part("msg") {
+            msg if msg.is_empty() => format!("failed at {} ({status})", command.text()),
+            msg => format!("failed at {}: {msg}", command.text()),
+        };
+        let code = said.and_then(|said| said.get("code")?.as_u64());
+        Err(self.refused(code, &msg, &part("details")))
+    }
+
+    fn refused(&self, code: Option<u64>, what: &str, details: &str) -> Refused {
+        let failure = self.failure(what, details);
+        let again = code == Some(Code::TryAgain as u64);
+        let failure = if again { Failure { code: Code::TryAgain, ..failure } } else { failure };
+        Refused { code, failure }
+    }
+}
+
+/// How a plugin refused, and the code that it gave.
+struct Refused {
+    code: Option<u64>,
+    failure: Failure,
+}
+
+/// Writes its input, reads its output, waits for its end; `None`: it takes too long.
+fn talk(child: &mut Child, input: &[u8]) -> Option<(Vec<u8>, std::process::ExitStatus)> {
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let input = input.to_vec();
+    // Threads, since a plugin may answer before it has read everything; they end with it.
+    std::thread::spawn(move || {
+        // One that does not read its input answers all the same.
+        stdin.map(|mut stdin| stdin.write_all(&input))
+    });
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(stdout) = stdout {
+            // What could be read is judged by what it says.
+            let _ = stdout.take(LONGEST as u64).read_to_end(&mut text);
+        }
+        let _ = sender.send(text); // nobody waits for it any more
+    });
+    let end = Instant::now() + WITHIN;
+    let text = receiver.recv_timeout(WITHIN).ok()?;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some((text, status)),
+            Ok(None) if Instant::now() < end => std::thread::sleep(POLL),
+            _ => return None,
+        }
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,147 @@
+//! What a call says besides its answer: `logLevel` and `logFile` as k8snetworkplumbingwg/sriov-cni
+//! has them. Standard output belongs to the answer.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::call::Call;
+use super::config::Config;
+use crate::engine::Progress;
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What made the call fail.
+    Error,
+    /// What is odd.
+    Warning,
+    /// What was done.
+    Info,
+    /// Every step.
+    Debug,
+}
+
+/// Where it goes.
+pub struct Log {
+    level: Level,
+    file: Option<Mutex<File>>,
+    /// Container, interface, command: in every line.
+    call: String,
+    device: Mutex<String>,
+}
+
+impl Log {
+    /// As the configuration asks for. A file that cannot be opened never fails a call: it is said on
+    /// standard error, where the lines go then.
+    pub fn open(config: Option<&Config>, call: &Call) -> Self {
+        let level = match config.and_then(|config| config.text("logLevel")) {
+            Some("panic" | "error") => Level::Error,
+            Some("warning") => Level::Warning,
+            Some("debug") => Level::Debug,
+            _ => Level::Info,
+        };
+        let path = config.and_then(|config| config.text("logFile"));
+        let open = |path: &str| {
+            let open = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+            // Nobody is left to be told when even that fails.
+            let told = |error| {
+                let _ = writeln!(std::io::stderr(), "sriov: {path} cannot be opened: {error}");
+            };
+            open.map_err(told).ok()
+        };
+        let of = |key: &str, value: &str| {
+            if value.is_empty() { String::new() } else { format!(" {key}={value}") }
+        };
+        let call = format!(
+            "cmd={}{}{}",
+            call.command.text(),
+            of("containerID", &call.container),
+            of("ifname", &call.ifname)
+        );
+        Self { level, file: path.and_then(open).map(Mutex::new), call, device: Mutex::default() }
+    }
+
+    /// From now on every line names the device.
+    pub fn of_device(&self, device: &impl ToString) {
+        if let Ok(mut known) = self.device.lock() {
+            *known = device.to_string();
+        }
+    }
+
+    /// Writes a line.
+    pub fn line(&self, level: Level, text: &str) {
+        let to_stderr = self.file.is_none() && level <= Level::Warning;
+        if level > self.level || (self.file.is_none() && !to_stderr) {
+            return;
+        }
+        let word = match level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        };
+        let device = self.device.lock().map(|device| device.clone()).unwrap_or_default();
+        let device = if device.is_empty() { device } else { format!(" pci={device}") };
+        let text = text.replace('\n', "; ");
+        let line = format!("{} level={word} {}{device} msg={text:?}\n", time(), self.call);
+        // A full disk must not fail a call either.
+        let _ = match &self.file {
+            Some(file) => file.lock().map(|mut file| file.write_all(line.as_bytes())).is_ok(),
+            None => std::io::stderr().write_all(line.as_bytes()).is_ok(),
+        };
+    }
+}
+
+impl Progress for Log {
+    fn stage(&self, what: &str, _: u64) {
+        self.line(Level::Debug, what);
+    }
+    fn done(&self, _: u64) {}
+    fn note(&self, text: &str) {
+        self.line(Level::Warning, text);
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn time() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!(
+        "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+        since.subsec_millis()
+    )
+}
+
+/// The date that many days after 1 January 1970.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years counted from March, so that the leap day is the last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn days_are_dates() {
+        for (days, date) in [
+            (0, (1970, 1, 1)),
+            (59, (1970, 3, 1)),
+            (11_016, (2000, 2, 29)),
+            (20_781, (2026, 11, 24)),
+        ] {
+            assert_eq!(super::date(days), date);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! DOOR for container runtimes: the CNI plugin `sriov` (CNI specification 1.1.0).
+//!
+//! A call comes in the environment and on standard input and is answered by at most one JSON document
+//! on standard output. Nothing is asked and nothing else is printed there.
+
+mod add;
+mod call;
+mod check;
+mod config;
+mod del;
+mod dialect;
+mod failure;
+mod fixipam;
+mod gc;
+mod ipam;
+mod log;
+mod reply;
+mod status;
+mod version;
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use self::call::{Call, Command};
+use self::config::{Config, LONGEST};
+use self::failure::{Code, Failure};
+use self::log::{Level, Log};
+use self::version::Version;
+use crate::engine::store::{Shelf, Store, Stored};
+use crate::engine::{Kernel, Surroundings};
+use crate::model::record::Record;
+
+/// Reads a variable of the environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Serves one call.
+pub fn run<K: Kernel + Store + Surroundings>(
+    env: Env<'_>,
+    input: &mut dyn Read,
+    out: &mut dyn Write,
+    kernel: &K,
+) -> ExitCode {
+    let call = match Call::read(env) {
+        Ok(call) => call,
+        Err(failure) => return refuse(out, &failure, Version::V110),
+    };
+    if call.command == Command::Version {
+        return answer(out, &versions());
+    }
+    let mut text = Vec::new();
+    if let Err(error) = input.take(LONGEST as u64 + 1).read_to_end(&mut text) {
+        let failure = Failure::new(Code::Io, format!("reading the configuration: {error}"));
+        return refuse(out, &failure, Version::V110);
+    }
+    match serve(&call, &text, kernel) {
+        Ok(Some(document)) => answer(out, &document),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(failure) => refuse(out, &failure, config::version_of(&text)),
+    }
+}
+
+/// The plugin `fixipam`, called under its own name.
+pub fn run_fixipam(env: Env<'_>, input: &mut dyn Read, out: &mut dyn Write) -> ExitCode {
+    let mut serve = |text: &mut Vec<u8>| -> Result<Option<Value>, Failure> {
+        let call = Call::read(env)?;
+        if call.command == Command::Version {
+            return Ok(Some(versions()));
+        }
+        input.take(LONGEST as u64 + 1).read_to_end(text).map_err(|error| {
+            Failure::new(Code::Io, format!("reading the configuration: {error}"))
+        })?;
+        let config = Config::read(text, &call)?;
+        // It keeps nothing that could be given back or checked.
+        let is_add = call.command == Command::Add;
+        let reply = is_add.then(|| fixipam::add(&config, &call)).transpose()?;
+        Ok(reply.map(|reply| reply.render(config.version)))
+    };
+    let mut text = Vec::new();
+    match serve(&mut text) {
+        Ok(Some(document)) => answer(out, &document),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(failure) => refuse(out, &failure, config::version_of(&text)),
+    }
+}
+
+fn versions() -> Value {
+    json!({
+        "cniVersion": Version::V110.text(),
+        "supportedVersions": Version::ALL.map(Version::text),
+    })
+}
+
+fn answer(out: &mut dyn Write, document: &Value) -> ExitCode {
+    match writeln!(out, "{document}").and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // the runtime has gone
+    }
+}
+
+fn refuse(out: &mut dyn Write, failure: &Failure, version: Version) -> ExitCode {
+    let _ = writeln!(out, "{}", failure.to_json(version)).and_then(|()| out.flush());
+    ExitCode::FAILURE
+}
+
+/// What every command works with.
+struct Job<'a, K> {
+    call: &'a Call,
+    config: &'a Config,
+    input: &'a [u8],
+    kernel: &'a K,
+    log: &'a Log,
+}
+
+fn serve<K: Kernel + Store + Surroundings>(
+    call: &Call,
+    input: &[u8],
+    kernel: &K,
+) -> Result<Option<Value>, Failure> {
+    let config = Config::read(input, call).inspect_err(|failure| {
+        Log::open(None, call).line(Level::Error, &failure.msg);
+    })?;
+    let log = Log::open(Some(&config), call);
+    let job = Job { call, config: &config, input, kernel, log: &log };
+    let done = match call.command {
+        Command::Add => add::add(&job).map(Some),
+        Command::Del => del::del(&job).map(|()| None),
+        Command::Check => check::check(&job).map(|()| None),
+        Command::Gc => gc::gc(&job).map(|()| None),
+        Command::Status => status::status(&job).map(|()| None),
+        Command::Version => Ok(Some(versions())),
+    };
+    match &done {
+        Ok(_) => log.line(Level::Info, "done"),
+        Err(failure) => {
+            let more = if failure.details.is_empty() { "" } else { ": " };
+            log.line(Level::Error, &format!("{}{more}{}", failure.msg, failure.details));
+        }
+    }
+    done
+}
+
+impl<K: Kernel + Store> Job<'_, K> {
+    /// Records that runtimes made here, unfinished ones too.
+    fn records(&self) -> Result<Vec<Record>, Failure> {
+        let all = self.kernel.all_stored(Shelf::Attachments)?;
+        let made = |stored: &Stored| stored.record().cloned();
+        Ok(all.iter().filter_map(made).filter(|record| record.owner.ifname.is_some()).collect())
+    }
+
+    /// The record of the attachment that the call is about.
+    fn record(&self) -> Result<Option<Record>, Failure> {
+        let is_it = |record: &Record| is_of(record, &self.call.container, &self.call.ifname);
+        Ok(self.records()?.into_iter().find(is_it))
+    }
+}
+
+/// Whether a record is of this interface of this container.
+fn is_of(record: &Record, container: &str, ifname: &str) -> bool {
+    record.owner.container.as_deref() == Some(container)
+        && record.owner.ifname.as_deref() == Some(ifname)
+}

@@ -1,0 +1,41 @@
+//! STATUS: whether an ADD could succeed now.
+
+use super::dialect::{Source, Wish};
+use super::failure::{Code, Failure};
+use super::ipam::Ipam;
+use super::{Command, Job};
+use crate::engine::store::Store;
+use crate::engine::{Kernel, Surroundings};
+use crate::error::Error;
+use crate::model::facts::Scope;
+
+/// Looks at what every ADD needs.
+pub fn status<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Failure> {
+    let unavailable = |failure: Failure| Failure { code: Code::Unavailable, ..failure };
+    if let Some(source) = Wish::source_of(job.config, job.call)? {
+        let inventory = job.kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
+        let missing = |error| unavailable(Failure::from(Error::from(error)));
+        match source {
+            Source::Pf(pf) => drop(pf.pf(&inventory).map_err(missing)?),
+            Source::Vf(vf) => drop(vf.vfs(&inventory).map_err(missing)?),
+            Source::Device(_) => {}
+            Source::AnyOf(pool) => {
+                let mut free = 0;
+                for selector in &pool {
+                    let vfs = selector.vfs(&inventory).map_err(missing)?;
+                    free += vfs.iter().filter(|(_, vf)| vf.users.is_empty()).count();
+                }
+                if free == 0 {
+                    let of: Vec<String> = pool.iter().map(ToString::to_string).collect();
+                    let text = format!("no VF of {} is free", of.join(", "));
+                    return Err(Failure::new(Code::Unavailable, text)
+                        .details("try: sriovctl list-vfs --in-use"));
+                }
+            }
+        }
+    }
+    match Ipam::of(job.config, job.call, job.input).map_err(unavailable)? {
+        Some(ipam) => ipam.pass_on(Command::Status).map_err(unavailable),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,258 @@
+//! The CNI plugin on the real kernel, called as runtimes call it.
+
+use serde_json::{Value, json};
+
+use super::attach::{differences, records, state};
+use crate::guest::{Done, SRIOVCTL, ok, sh};
+
+/// Where the plugins are for these checks.
+const BIN: &str = "/run/cni-bin";
+
+/// Four VFs on eth0, two namespaces, the plugin under its name, and host-local beside it.
+fn node() {
+    ok(&format!(
+        "echo 4 > /sys/class/net/eth0/device/sriov_numvfs; ip netns add blue; ip netns add red
+        mkdir -p {BIN}; ln -sf {SRIOVCTL} {BIN}/sriov; ln -sf $LAB_PROGRAMS/usr/lib/cni/host-local {BIN}/host-local
+        rm -rf /var/lib/cni/networks"
+    ));
+}
+
+/// One call; what it prints is JSON or nothing.
+fn call(command: &str, container: &str, netns: &str, config: &Value) -> Done {
+    let netns = if netns.is_empty() { String::new() } else { format!("/run/netns/{netns}") };
+    let done = sh(&format!(
+        "export CNI_COMMAND={command} CNI_CONTAINERID={container} CNI_IFNAME=net1 CNI_NETNS={netns} CNI_PATH={BIN} CNI_ARGS=\"$ARGS\"
+        {BIN}/sriov <<'END'\n{config}\nEND"
+    ));
+    assert!(
+        done.out.is_empty() || serde_json::from_str::<Value>(&done.out).is_ok(),
+        "{}",
+        done.out
+    );
+    done
+}
+
+#[allow(clippy::needless_pass_by_value)] // it is written in place everywhere
+fn config(more: Value) -> Value {
+    let mut config = json!({
+        "cniVersion": "1.1.0", "name": "blue", "type": "sriov",
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd01::/64"}]],
+                 "routes": [{"dst": "0.0.0.0/0"}]},
+    });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config
+}
+
+fn inside(netns: &str) -> Value {
+    let links: Value = serde_json::from_str(&ok(&format!("ip -n {netns} -d -j addr"))).unwrap();
+    let net1 = links.as_array().unwrap().iter().find(|link| link["ifname"] == "net1");
+    net1.cloned().unwrap_or(Value::Null)
+}
+
+#[track_caller]
+fn assert_clean(before: &Value) {
+    let now = state();
+    assert!(now == *before, "not as before:\n{}", differences(before, &now));
+    assert_eq!(records(), "", "records left");
+    assert_eq!(
+        ok("find /var/lib/cni/networks -type f -name '*[.:]*' ! -name 'last*' 2>/dev/null || true"),
+        "",
+        "leases left"
+    );
+}
+
+pub fn each_dialect_adds_checks_and_gives_back() {
+    node();
+    let before = state();
+    for (more, vf) in [
+        (
+            json!({"deviceID": "0000:01:10.2", "vlan": 100, "mac": "02:00:00:00:00:77", "trust": "on", "spoofchk": "off", "mtu": 1400}),
+            1,
+        ),
+        (json!({"master": "eth0", "cniVersion": "0.3.1"}), 0),
+        (json!({"if0": "eth0", "vlan": 9, "cniVersion": "0.4.0"}), 0),
+        (json!({"pool": ["eth0#2-3"]}), 2),
+    ] {
+        let config = config(more);
+        let done = call("ADD", "c1", "blue", &config).exits(0);
+        let result = done.json();
+        let link = inside("blue");
+        assert_eq!(result["interfaces"][0]["mac"], link["address"], "{result} {link}");
+        let told: Vec<&str> = result["ips"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|ip| ip["address"].as_str())
+            .collect();
+        for address in &told {
+            let bare = address.split('/').next().unwrap();
+            assert!(link.to_string().contains(&format!("\"{bare}\"")), "{address} {link}");
+        }
+        assert_eq!(told.len(), 2, "{result}");
+        assert!(ok("ip -n blue route").contains("default via 10.1.0.1 dev net1"));
+        if result["cniVersion"] == "1.1.0" {
+            assert_eq!(result["interfaces"][0]["pciID"], format!("0000:01:10.{}", vf * 2));
+            assert_eq!(result["interfaces"][0]["mtu"], link["mtu"]);
+        }
+        let pf = ok(&format!("ip link show eth0 | grep 'vf {vf} '"));
+        for (key, said) in
+            [("vlan", "vlan"), ("trust", "trust on"), ("spoofchk", "spoof checking off")]
+        {
+            assert!(config.get(key).is_none() || pf.contains(said), "{pf}");
+        }
+        if config["cniVersion"] != "0.3.1" {
+            call("CHECK", "c1", "blue", &config).exits(0);
+        }
+        let second = call("ADD", "c2", "red", &config);
+        if config.get("deviceID").is_some() {
+            let error = second.exits(1).json();
+            let said = error["msg"].as_str().unwrap().to_owned();
+            assert!(said.starts_with("pci address 0000:01:10.2 is already allocated"), "{said}");
+        } else {
+            second.exits(0);
+            call("DEL", "c2", "red", &config).exits(0);
+        }
+        call("DEL", "c1", "blue", &config).exits(0);
+        call("DEL", "c1", "", &config).exits(0);
+        assert_clean(&before);
+    }
+}
+
+pub fn dpdk_and_the_pf_itself_come_back() {
+    node();
+    let before = state();
+    let dpdk = json!({"if0": "eth0", "vlan": 7, "dpdk": {"kernel_driver": "igbvf", "dpdk_driver": "vfio-pci", "dpdk_tool": "/none"}});
+    let result = call("ADD", "c1", "blue", &config(dpdk.clone())).exits(0).json();
+    assert_eq!(result["interfaces"][0]["pciID"], "0000:01:10.0");
+    assert_eq!(result.get("ips"), None);
+    assert_eq!(ok("basename $(readlink /sys/class/net/eth0/device/virtfn0/driver)"), "vfio-pci");
+    assert!(ok("ip link show eth0 | grep 'vf 0 '").contains("vlan 7"));
+    call("DEL", "c1", "", &config(dpdk)).exits(0);
+    assert_clean(&before);
+
+    let pf = json!({"master": "eth0", "pfOnly": true});
+    ok("echo 0 > /sys/class/net/eth0/device/sriov_numvfs");
+    let before = state();
+    call("ADD", "c1", "blue", &config(pf.clone())).exits(0);
+    assert_eq!(inside("blue")["address"], "52:54:00:aa:00:00");
+    call("DEL", "c1", "blue", &config(pf)).exits(0);
+    assert_clean(&before);
+}
+
+pub fn whatever_fails_leaves_neither_lease_nor_change() {
+    node();
+    let before = state();
+    let all = json!({"deviceID": "0000:01:10.2", "vlan": 100, "mac": "02:00:00:00:00:77", "trust": "on", "mtu": 1400});
+    // The kernel refuses one message after the other.
+    let config_text = config(all.clone()).to_string();
+    let mut failed = 0;
+    for nth in 1..=40 {
+        let done = sh(&format!(
+            "export CNI_COMMAND=ADD CNI_CONTAINERID=c1 CNI_IFNAME=net1 CNI_NETNS=/run/netns/blue CNI_PATH={BIN}
+            strace -o /dev/null -e trace=sendto -e inject=sendto:error=ENOBUFS:when={nth} {BIN}/sriov <<'END'\n{config_text}\nEND"
+        ));
+        if done.code == 0 {
+            call("DEL", "c1", "blue", &config(all.clone())).exits(0);
+        } else {
+            failed += 1;
+            assert!(done.json()["msg"].is_string(), "{}", done.out);
+        }
+        assert_clean(&before);
+    }
+    println!("    {failed} of 40 ADDs failed");
+    assert!(failed >= 10, "only {failed}");
+    // An IPAM plugin that fails, and one that is not there.
+    for ipam in [
+        json!({"type": "no-such"}),
+        json!({"type": "host-local", "subnet": "10.1.0.0/24", "rangeStart": "10.2.0.1"}),
+    ] {
+        let error =
+            call("ADD", "c1", "blue", &config(json!({"deviceID": "0000:01:10.2", "ipam": ipam})))
+                .exits(1)
+                .json();
+        assert_eq!(error["code"], 108, "{error}");
+        assert_clean(&before);
+    }
+}
+
+pub fn check_tells_each_drift_and_writes_nothing() {
+    node();
+    let config = config(
+        json!({"deviceID": "0000:01:10.2", "vlan": 100, "mac": "02:00:00:00:00:77", "mtu": 1400}),
+    );
+    for (change, said) in [
+        (
+            "ip -n blue link set net1 down; ip -n blue link set net1 name net7; ip -n blue link set net7 up",
+            "name is net7",
+        ),
+        ("ip -n blue link set net1 netns red", "namespace is /run/netns/red"),
+        ("ip -n blue link set net1 mtu 1300", "MTU is 1300"),
+        ("ip link set eth0 vf 1 vlan 5", "vlan 5, not vlan 100"),
+        ("ip -n blue addr del 10.1.0.2/24 dev net1", "address is missing, not 10.1.0.2/24"),
+        ("ip -n blue route del default", "route is missing"),
+        ("ip -n blue link set net1 down", "link is down"),
+    ] {
+        call("ADD", "c1", "blue", &config).exits(0);
+        call("CHECK", "c1", "blue", &config).exits(0);
+        ok(change);
+        let error = call("CHECK", "c1", "blue", &config).exits(1).json();
+        assert!(error["msg"].as_str().unwrap().contains(said), "{change}: {error}");
+        call("DEL", "c1", "blue", &config).exits(0);
+        ok("ip netns del blue; ip netns add blue; rm -rf /var/lib/cni/networks");
+    }
+    call("ADD", "c1", "blue", &config).exits(0);
+    ok(&format!(
+        "export CNI_COMMAND=CHECK CNI_CONTAINERID=c1 CNI_IFNAME=net1 CNI_NETNS=/run/netns/blue CNI_PATH=/none
+        sed 's/,\"ipam\".*//' <<< '' ; strace -f -o /tmp/trace -e trace=openat,rename,unlink,mkdir {BIN}/sriov <<'END'\n{}\nEND",
+        json!({"cniVersion": "1.1.0", "name": "blue", "type": "sriov", "deviceID": "0000:01:10.2"})
+    ));
+    let written = ok(
+        "grep -E 'O_WRONLY|O_RDWR|O_CREAT|rename|unlink|mkdir' /tmp/trace | grep -v /dev/null || true",
+    );
+    assert_eq!(written, "");
+    call("DEL", "c1", "blue", &config).exits(0);
+}
+
+pub fn gc_gives_back_what_is_not_listed() {
+    node();
+    let before = state();
+    let of = |vf: u8, name: &str| {
+        config(json!({"deviceID": format!("0000:01:10.{}", vf * 2), "name": name}))
+    };
+    for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+        call("ADD", "c1", "blue", &of(0, "blue")).exits(0);
+        call("ADD", "c2", "red", &of(1, "blue")).exits(0);
+        ok("ip netns add green");
+        call("ADD", "c3", "green", &of(2, "other")).exits(0);
+        let mut gc = of(0, "blue");
+        gc[key] = json!([{"containerID": "c1", "ifname": "net1"}]);
+        call("GC", "", "", &gc).exits(0);
+        let left = records();
+        assert!(
+            left.contains("10.0.json") && left.contains("10.4.json") && !left.contains("10.2.json"),
+            "{left}"
+        );
+        gc[key] = json!([]);
+        call("GC", "", "", &gc).exits(0);
+        assert!(
+            !records().contains("10.0.json") && records().contains("10.4.json"),
+            "{}",
+            records()
+        );
+        call("DEL", "c3", "green", &of(2, "other")).exits(0);
+        ok("ip netns del green");
+        assert_clean(&before);
+    }
+}
+
+pub fn the_namespace_may_be_gone_before_del() {
+    node();
+    let before = state();
+    let config =
+        config(json!({"deviceID": "0000:01:10.2", "vlan": 100, "mac": "02:00:00:00:00:77"}));
+    call("ADD", "c1", "blue", &config).exits(0);
+    ok("ip netns del blue");
+    call("DEL", "c1", "", &config).exits(0);
+    call("DEL", "c1", "", &config).exits(0);
+    assert_clean(&before);
+}
