@@ -25,6 +25,9 @@ _sriovctl() {
             sriovctl,bind-dpdk)
                 cmd="sriovctl__subcmd__bind__subcmd__dpdk"
                 ;;
+            sriovctl,cni)
+                cmd="sriovctl__subcmd__cni"
+                ;;
             sriovctl,detach)
                 cmd="sriovctl__subcmd__detach"
                 ;;
@@ -58,6 +61,9 @@ _sriovctl() {
             sriovctl__subcmd__help,bind-dpdk)
                 cmd="sriovctl__subcmd__help__subcmd__bind__subcmd__dpdk"
                 ;;
+            sriovctl__subcmd__help,cni)
+                cmd="sriovctl__subcmd__help__subcmd__cni"
+                ;;
             sriovctl__subcmd__help,detach)
                 cmd="sriovctl__subcmd__help__subcmd__detach"
                 ;;
@@ -83,7 +89,7 @@ _sriovctl() {
 
     case "${cmd}" in
         sriovctl)
-            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs bind-dpdk bind attach detach inspect-state state help"
+            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs bind-dpdk bind attach detach inspect-state state cni help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -268,6 +274,32 @@ _sriovctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sriovctl__subcmd__cni)
+            opts="-h --install --root --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --install)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sriovctl__subcmd__detach)
             opts="-h --netns --pid --container --name --all-stale --dry-run --json --root --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -307,7 +339,7 @@ _sriovctl() {
             return 0
             ;;
         sriovctl__subcmd__help)
-            opts="list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state help"
+            opts="list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -335,6 +367,20 @@ _sriovctl() {
             return 0
             ;;
         sriovctl__subcmd__help__subcmd__bind__subcmd__dpdk)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sriovctl__subcmd__help__subcmd__cni)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -76,6 +76,8 @@ pub enum Command {
     Detach(Detach),
     /// Show who has which VF, and whether that is still true; repair what is not
     InspectState(InspectState),
+    /// Serve a container runtime as its CNI plugin, or become one
+    Cni(Cni),
 }
 
 /// How a list is printed.
@@ -500,6 +502,24 @@ pub struct InspectState {
     pub list: ListOutput,
 }
 
+/// `cni`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "As a CNI plugin (specification 0.1.0 to 1.1.0) it is called by a container runtime: with CNI_COMMAND and the \
+other variables in its environment, and the configuration on standard input. It is one as well when it is called by the name \
+sriov, or fixipam for that IPAM plugin. It reads the configurations of hustcat/sriov-cni, of Intel's sriov-cni of 2017, of \
+xftony/sriov-cni and of k8snetworkplumbingwg/sriov-cni.
+
+Examples:
+  sriovctl cni --install
+  CNI_COMMAND=VERSION sriovctl cni"
+)]
+pub struct Cni {
+    /// Make the links sriov and fixipam to this program in DIR, and end
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/opt/cni/bin")]
+    pub install: Option<String>,
+}
+
 impl Command {
     /// Whether the caller reads JSON, and so an error as JSON too.
     pub fn wants_json(&self) -> bool {
@@ -512,6 +532,7 @@ impl Command {
             Self::Attach(args) => args.json,
             Self::Detach(args) => args.json,
             Self::InspectState(args) => is_json(&args.list),
+            Self::Cni(_) => false,
         }
     }
 }

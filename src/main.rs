@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     match cli::Cli::try_parse() {
+        Ok(cli) if commands::serves(&cli) => plugin(),
         Ok(cli) => commands::run(&cli, &host::Host::new(&cli.root)),
         Err(error) => commands::usage(&error, std::env::args_os()),
     }

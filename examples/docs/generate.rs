@@ -1,6 +1,9 @@
 //! Completions and man pages from the command line's definition and the JSON schemas, so that none
 //! of them can say anything else.
 
+#[path = "cni.rs"]
+mod cni;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
@@ -133,6 +136,10 @@ fn command_page(command: &Command) -> Vec<u8> {
         table(&mut page, "COMING FROM OTHER PROGRAMS", &INSTEAD);
         // The mark that the page has a table for tbl(1).
         page.splice(0..0, *b"'\\\" t\n");
+    }
+    if command.get_name() == "cni" {
+        list(&mut page, "CONFIGURATION", &cni::KEYS);
+        list(&mut page, "ERROR CODES", &cni::CODES);
     }
     section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes");
     page

@@ -98,7 +98,30 @@ fn dispatch<K: Kernel + Store + Surroundings>(
         Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
         Command::Detach(args) => detach::run(args, kernel, console, out),
         Command::InspectState(args) => inspect_state::run(args, kernel, console, out),
+        Command::Cni(args) => install(args.install.as_deref(), kernel, out).map(|()| None),
     }
+}
+
+/// Becomes a plugin of container runtimes. (Serving one is decided before: see [`serves`].)
+fn install<K: Surroundings>(dir: Option<&str>, kernel: &K, out: &mut dyn Write) -> Result<()> {
+    let Some(dir) = dir else {
+        return Err(Error::new(Kind::Usage, "CNI_COMMAND is missing: a container runtime sets it")
+            .hint("make the links that runtimes call: sriovctl cni --install"));
+    };
+    let made = kernel.link_to_program(dir, &["sriov", "fixipam"])?;
+    let mut write = || -> std::io::Result<()> {
+        match made.as_slice() {
+            [] => writeln!(out, "{dir} has the links already; nothing was changed"),
+            made => made.iter().try_for_each(|link| writeln!(out, "made {link}")),
+        }
+    };
+    write().map_err(|error| writing(&error))
+}
+
+/// Whether the command serves a container runtime, which reads nothing but its answer.
+pub fn serves(cli: &Cli) -> bool {
+    matches!(&cli.command, Command::Cni(args) if args.install.is_none())
+        && std::env::var_os("CNI_COMMAND").is_some()
 }
 
 /// How [`writing`] says that nobody reads any more; the kernel's own EPIPE is another matter.

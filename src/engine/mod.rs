@@ -101,6 +101,9 @@ pub trait Surroundings {
     /// Keeps such a binding, or none.
     fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome>;
 
+    /// Makes links to this program in a directory, each in one go; returns those that are new.
+    fn link_to_program(&self, dir: &str, names: &[&str]) -> Result<Vec<String>>;
+
     /// Hugepages by size and NUMA node.
     fn hugepages(&self) -> Result<Vec<HugePages>>;
 

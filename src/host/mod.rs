@@ -8,6 +8,7 @@ mod ethtool;
 mod ground;
 mod holders;
 mod inspect;
+mod install;
 mod kmsg;
 mod links;
 mod lock;
@@ -239,6 +240,10 @@ impl Surroundings for Host {
 
     fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome> {
         self.keep_binding(device, kept)
+    }
+
+    fn link_to_program(&self, dir: &str, names: &[&str]) -> Result<Vec<String>> {
+        install::links(&self.root, dir, names)
     }
 
     fn hugepages(&self) -> Result<Vec<HugePages>> {

@@ -704,6 +704,10 @@ impl Surroundings for FakeKernel {
         Ok(Outcome::Changed)
     }
 
+    fn link_to_program(&self, _: &str, _: &[&str]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     fn hugepages(&self) -> Result<Vec<HugePages>> {
         Ok(Vec::new())
     }

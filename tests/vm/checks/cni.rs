@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::attach::{differences, records, state};
-use crate::guest::{Done, SRIOVCTL, ok, sh};
+use crate::guest::{Done, SRIOVCTL, eventually, ok, sh};
 
 /// Where the plugins are for these checks.
 const BIN: &str = "/run/cni-bin";
@@ -254,5 +254,66 @@ pub fn the_namespace_may_be_gone_before_del() {
     ok("ip netns del blue");
     call("DEL", "c1", "", &config).exits(0);
     call("DEL", "c1", "", &config).exits(0);
+    assert_clean(&before);
+}
+
+/// containerd with what it needs, and seven VFs; the containers' root is busybox.
+fn containerd() {
+    node();
+    ok("echo 0 > /sys/class/net/eth0/device/sriov_numvfs; echo 7 > /sys/class/net/eth0/device/sriov_numvfs
+        p=$LAB_PROGRAMS; mkdir -p /opt/cni/bin /etc/cni/net.d /var/lib/containerd /tmp/rootfs/bin
+        mount -t tmpfs tmpfs /opt/cni/bin; mount -t tmpfs tmpfs /var/lib/containerd
+        $S cni --install; cp $p/usr/lib/cni/host-local /opt/cni/bin/
+        cp /run/lab/busybox /tmp/rootfs/bin/; for a in sh sleep ping; do ln -sf busybox /tmp/rootfs/bin/$a; done
+        cat > /etc/cni/net.d/10-sriov.conflist <<'END'
+        {\"cniVersion\": \"1.0.0\", \"name\": \"blue\", \"plugins\": [{\"type\": \"sriov\", \"pool\": [\"eth0\"],
+          \"ipam\": {\"type\": \"host-local\", \"subnet\": \"10.1.0.0/24\"}}]}
+END
+        export PATH=$PATH:$p/usr/bin:$p/usr/sbin LD_LIBRARY_PATH=$p/usr/lib/x86_64-linux-gnu:$p/lib/x86_64-linux-gnu
+        containerd > /tmp/containerd.log 2>&1 &
+        echo $! > /tmp/check.pids");
+    eventually("containerd answers", || ctr("version").code == 0);
+}
+
+fn ctr(command: &str) -> Done {
+    sh(&format!(
+        "p=$LAB_PROGRAMS; export PATH=$PATH:$p/usr/bin:$p/usr/sbin LD_LIBRARY_PATH=$p/usr/lib/x86_64-linux-gnu:$p/lib/x86_64-linux-gnu
+        ctr {command}"
+    ))
+}
+
+pub fn containerd_starts_seven_containers_that_ping_each_other() {
+    containerd();
+    let before = state();
+    for nth in 1..=7 {
+        ctr(&format!(
+            "run --cni --rootfs /tmp/rootfs c{nth} /bin/sleep 1000 > /tmp/c{nth}.log 2>&1 & echo $! >> /tmp/check.pids"
+        ));
+    }
+    let attached = || ok("ls /var/lib/cni/sriov/sriovctl/attached 2>/dev/null | wc -l || true");
+    eventually("all have VFs", || attached() == "7");
+    let listed = sh("$S inspect-state").exits(0).out;
+    assert_eq!(listed.matches("default-c").count(), 7, "{listed}");
+    eventually("all run", || ctr("tasks ls").out.matches("RUNNING").count() == 7);
+    for nth in 2..=7 {
+        // host-local gives them out one after the other.
+        let mut tries = 0;
+        eventually("it is reached", || {
+            tries += 1;
+            let ping = format!("/bin/ping -c 1 -W 1 10.1.0.{}", nth + 1);
+            ctr(&format!("tasks exec --exec-id p{nth}-{tries} c1 {ping}")).code == 0
+        });
+    }
+    // Some end by themselves, others are killed; with the last process the namespace is gone
+    // before the runtime sends DEL.
+    for nth in 1..=7 {
+        let signal = if nth % 2 == 0 { "KILL" } else { "TERM" };
+        ctr(&format!("tasks kill -s {signal} c{nth}"));
+        ctr(&format!("tasks kill -s KILL c{nth}"));
+    }
+    eventually("all were given back", || attached() == "0");
+    ok(
+        "pkill containerd; umount /opt/cni/bin; umount -l /var/lib/containerd; rm -rf /etc/cni/net.d/10-sriov.conflist",
+    );
     assert_clean(&before);
 }

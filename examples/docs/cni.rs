@@ -1,0 +1,59 @@
+//! What the page of `sriovctl cni` has beyond the command line.
+
+/// Keys of the configuration.
+pub const KEYS: [(&str, &str); 27] = [
+    ("deviceID", "PCI address of the VF; normally put in by Multus."),
+    ("master, if0", "The PF of which a free VF is taken, or VF of CNI_ARGS."),
+    ("pool", "PFs and VFs of which a free one is taken, e.g. [\"eth0\", \"eth1#0-3\"]."),
+    ("pfOnly", "true: the PF itself."),
+    ("if0name", "Name in the container, instead of CNI_IFNAME; not eth0, eth1 or lo."),
+    (
+        "mac",
+        "MAC; also runtimeConfig.mac, args.cni.mac and CNI_ARGS MAC, which come before it in this order.",
+    ),
+    ("mtu", "MTU in bytes, 68 to 65535."),
+    ("vlan", "0 to 4094, 0: none; absent: left alone. Also CNI_ARGS VLAN."),
+    ("vlanQoS", "0 to 7; needs vlan."),
+    ("vlanProto", "802.1q or 802.1ad; needs vlan."),
+    ("spoofchk, trust", "on or off."),
+    ("link_state", "auto, enable or disable."),
+    ("min_tx_rate, max_tx_rate", "Mbit/s, 0: none."),
+    ("driver", "Driver for the time of the attachment, e.g. vfio-pci."),
+    (
+        "dpdk",
+        "kernel_driver, dpdk_driver: as driver, and no addresses; dpdk_tool is accepted and never run.",
+    ),
+    ("ipam", "The IPAM plugin and what it needs; absent: no addresses. fixipam is built in."),
+    ("l2enable", "true: no addresses."),
+    ("dns", "Passed on, unless the IPAM plugin gives some."),
+    ("prevResult", "Passed through and extended."),
+    ("logLevel", "error, warning, info or debug."),
+    ("logFile", "Where lines go; without it errors and warnings go to standard error."),
+    ("cni.dev/valid-attachments", "For GC: what stays; cni.dev/attachments is understood as well."),
+    ("CNI_ARGS VF", "Number of the VF, with master."),
+    ("CNI_ARGS VLAN", "As vlan."),
+    ("CNI_ARGS MAC", "As mac."),
+    ("CNI_ARGS IP", "The address that fixipam gives out."),
+    ("anything else", "Is warned about, with the nearest key that there is."),
+];
+
+/// Codes of errors.
+pub const CODES: [(&str, &str); 17] = [
+    ("1", "The version, or a command that it does not have."),
+    ("3", "CHECK: the attachment is not known."),
+    ("4", "The environment is incomplete or wrong."),
+    ("5", "Reading the configuration failed."),
+    ("6", "What came in is no JSON, or no result."),
+    ("7", "The configuration asks for something that cannot be."),
+    ("11", "No VF is free; try again later."),
+    ("50", "STATUS: no ADD can succeed."),
+    ("100", "Failed for a reason not listed here."),
+    ("101", "A device is not there."),
+    ("102", "A device is in use; \"pci address ADDRESS is already allocated\" names the holder."),
+    ("103", "The kernel, the driver or the device cannot do it."),
+    ("104", "Not everything could be undone; the record is kept, and DEL goes on."),
+    ("105", "It did not come to an end in time."),
+    ("106", "Not permitted."),
+    ("107", "CHECK: something is not as ADD left it; each difference is in details."),
+    ("108", "The IPAM plugin failed; its own words are in msg and details."),
+];
