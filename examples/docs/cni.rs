@@ -1,7 +1,7 @@
 //! What the page of `sriovctl cni` has beyond the command line.
 
 /// Keys of the configuration.
-pub const KEYS: [(&str, &str); 27] = [
+pub const KEYS: [(&str, &str); 28] = [
     ("deviceID", "PCI address of the VF; normally put in by Multus."),
     ("master, if0", "The PF of which a free VF is taken, or VF of CNI_ARGS."),
     ("pool", "PFs and VFs of which a free one is taken, e.g. [\"eth0\", \"eth1#0-3\"]."),
@@ -25,6 +25,7 @@ pub const KEYS: [(&str, &str); 27] = [
     ),
     ("ipam", "The IPAM plugin and what it needs; absent: no addresses. fixipam is built in."),
     ("l2enable", "true: no addresses."),
+    ("cniDir", "Where records of Intel's and xftony's plugin are looked for."),
     ("dns", "Passed on, unless the IPAM plugin gives some."),
     ("prevResult", "Passed through and extended."),
     ("logLevel", "error, warning, info or debug."),

@@ -57,11 +57,15 @@ const INSTEAD: [(&str, &str); 19] = [
     ),
 ];
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("/sys/bus/pci/devices", "PFs and VFs."),
     (
         "/var/lib/cni/sriov/sriovctl",
         "Records: journal/ while a VF is attached, attached/ from then on; binding/ and bound/ of drivers.",
+    ),
+    (
+        "/var/lib/cni/sriov/CONTAINER-IFNAME, .../pci/ADDRESS",
+        "Records and allocations as sriov-cni keeps them, read and written.",
     ),
     ("/etc/sriovctl/bindings", "Bindings of bind-dpdk --persist, a file a device."),
     ("/etc/udev/rules.d/70-sriovctl-*.rules", "Rules that make them when the device appears."),

@@ -9,18 +9,22 @@ use super::log::Level;
 use super::reply::{Interface, Reply};
 use super::{Command, Job};
 use crate::engine::attach::{self as engine, Attached, Choice};
+use crate::engine::neighbours::{Neighbours, give_back};
 use crate::engine::store::{Shelf, Store};
 use crate::engine::{Kernel, NetnsChoice, Silent, Surroundings};
 use crate::error::Kind;
 use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
+use crate::model::neighbour::Neighbour;
 use crate::model::plan::attach::Request;
 use crate::model::record::{NetnsId, Owner};
 use crate::model::selector::Selector;
 use crate::model::step::{IpConfig, Route, RouteOptions};
 
 /// Attaches; the result has the shape of the configuration's version.
-pub fn add<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<Value, Failure> {
+pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
+    job: &Job<'_, K>,
+) -> Result<Value, Failure> {
     let wish = Wish::read(job.config, job.call)?;
     for warning in &wish.warnings {
         job.log.line(Level::Warning, warning);
@@ -36,6 +40,10 @@ pub fn add<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<Value, 
     let choice = choice(job, &wish)?;
     let ipam = if wish.addresses { Ipam::of(job.config, job.call, job.input)? } else { None };
     let request = request(job, &wish);
+    let _hold = match &wish.source {
+        Source::Device(address) => Some(hold(job, &DeviceId::from(*address))?),
+        _ => None,
+    };
     // What would be refused is refused before an address is asked for.
     engine::attach(job.kernel, &choice, &netns, &request, true, &Silent)
         .map_err(|error| refusal(job, &wish, error))?;
@@ -51,7 +59,46 @@ pub fn add<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<Value, 
     let attached = attached.map_err(|failure| release(job, ipam.as_ref(), failure))?;
     job.log.of_device(&attached.record.device);
     job.log.line(Level::Info, &format!("attached {} as {}", attached.name, wish.ifname));
+    tell(job, &netns, &attached);
     Ok(reply(job, &wish, &netns, &attached, given).render(job.config.version))
+}
+
+/// Keeps other plugins from the VF, unless one of them has it.
+fn hold<K: Kernel + Store + Neighbours>(
+    job: &Job<'_, K>,
+    device: &DeviceId,
+) -> Result<K::Hold, Failure> {
+    let is_there =
+        |netns: &String| job.kernel.find_netns(&NetnsChoice::Named(netns.clone())).is_ok();
+    let theirs = || -> Result<Option<String>, Failure> {
+        let is_ours = job.kernel.stored(Shelf::Attachments, device)?.is_some();
+        Ok(job.kernel.allocated(device).filter(|_| !is_ours))
+    };
+    // One that lost its owner is given back first, as it was before that one.
+    if theirs()?.is_some_and(|netns| !is_there(&netns)) {
+        let all = job.kernel.neighbours(job.place().dir)?;
+        for found in all.iter().filter(|found| found.says.device == *device) {
+            job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));
+            give_back(job.kernel, found, job.log)?;
+        }
+    }
+    let hold = job.kernel.hold(device, engine::LOCK_WAIT)?;
+    let Some(netns) = theirs()?.filter(is_there) else { return Ok(hold) };
+    let msg = format!("pci address {device} is already allocated: to {netns}, by another plugin");
+    Err(Failure::new(Code::Busy, msg).details("DEL it there first"))
+}
+
+/// Writes the attachment down for other plugins too: should the node be switched back to one, it
+/// can give the VF back. Nothing here depends on it.
+fn tell<K: Neighbours>(job: &Job<'_, K>, netns: &NetnsId, attached: &Attached) {
+    let record = &attached.record;
+    let place =
+        crate::engine::neighbours::Place { ifname: &job.call.ifname, dir: None, ..job.place() };
+    let document = Neighbour::write(&job.config.raw, record);
+    let told = job.kernel.tell_neighbours(&place, &record.device, &netns.path, &document);
+    if let Err(error) = told {
+        job.log.line(Level::Warning, &format!("not written down for other plugins: {error}"));
+    }
 }
 
 /// The container's namespace: CNI_NETNS is a path.

@@ -3,15 +3,21 @@
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::{Command, Job};
+use crate::engine::neighbours::{Found, Neighbours};
 use crate::engine::state;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
-use crate::model::record::Record;
 use crate::model::seen::Seen;
+use crate::model::step::Place;
 
 /// Compares; every difference is named.
-pub fn check<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Failure> {
+pub fn check<K: Kernel + Store + Surroundings + Neighbours>(
+    job: &Job<'_, K>,
+) -> Result<(), Failure> {
     let Some(record) = job.record()? else {
+        if let Some(found) = job.kernel.neighbour(&job.place())? {
+            return of_another_plugin(job, &found);
+        }
         let text = format!(
             "container {} has no attachment {} that is known here",
             job.call.container, job.call.ifname
@@ -26,7 +32,7 @@ pub fn check<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), F
     }
     let seen = job.kernel.inspect(&record.device, Some(&record.netns))?;
     wrong.extend(state::drift(&record, &seen).iter().map(ToString::to_string));
-    wrong.extend(against_previous(job, &record, &seen));
+    wrong.extend(against_previous(job, &record.ifname, &seen));
     if !wrong.is_empty() {
         wrong.dedup();
         let text = format!("{} is not as it was attached: {}", record.device, wrong[0]);
@@ -38,18 +44,41 @@ pub fn check<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), F
     }
 }
 
+/// What another plugin attached: whether it is in its namespace under its name, and as ADD answered.
+fn of_another_plugin<K: Kernel>(job: &Job<'_, K>, found: &Found) -> Result<(), Failure> {
+    let netns = super::add::netns(job)?;
+    let device = &found.says.device;
+    let seen = job.kernel.inspect(device, Some(&netns))?;
+    let mut wrong = Vec::new();
+    match &seen.link {
+        Some((Place::Netns(at), link)) if at.inode == netns.inode => {
+            if link.name != job.place().ifname {
+                wrong.push(format!("name is {}, not {}", link.name, job.place().ifname));
+            }
+            wrong.extend(against_previous(job, job.place().ifname, &seen));
+        }
+        // User space has it, or its driver: there is no interface that could be anywhere.
+        None if seen.is_userspace() => {}
+        _ => wrong.push(format!("it is not in {}", netns.path)),
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{device} is not as it was attached: {}", wrong[0]);
+    Err(Failure::new(Code::Drift, text).details(wrong.join("\n")))
+}
+
 /// What ADD had answered and is no longer so.
-fn against_previous<K>(job: &Job<'_, K>, record: &Record, seen: &Seen) -> Vec<String> {
+fn against_previous<K>(job: &Job<'_, K>, name: &str, seen: &Seen) -> Vec<String> {
     let Some(previous) = &job.config.previous else { return Vec::new() };
     let Some((_, link)) = &seen.link else { return Vec::new() };
-    let name = &record.ifname;
     let of = |index: Option<u64>| {
         let index = index.and_then(|index| usize::try_from(index).ok());
         index.and_then(|index| previous.interfaces.get(index))
     };
     let mut wrong = Vec::new();
     let ours = |interface: &&super::reply::Interface| {
-        interface.name == *name && interface.sandbox.is_some()
+        interface.name == name && interface.sandbox.is_some()
     };
     match previous.interfaces.iter().find(ours) {
         None if !previous.interfaces.is_empty() => {
@@ -70,7 +99,7 @@ fn against_previous<K>(job: &Job<'_, K>, record: &Record, seen: &Seen) -> Vec<St
             }
         }
     }
-    let own = previous.ips.iter().filter(|ip| of(ip.interface).is_none_or(|i| i.name == *name));
+    let own = previous.ips.iter().filter(|ip| of(ip.interface).is_none_or(|i| i.name == name));
     for ip in own {
         if !seen.addresses.contains(&ip.address) {
             wrong.push(format!("address is missing, not {}", ip.address));

@@ -5,14 +5,20 @@ use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
 use crate::engine::detach::{Detached, detach};
+use crate::engine::neighbours::{Neighbours, Place, give_back};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::model::ids::DeviceId;
 
 /// Detaches. What is not attached is detached already.
-pub fn del<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Failure> {
+pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
     let device = if let Some(record) = job.record()? {
         release(job, &record.device)
+    } else if let Some(found) = job.kernel.neighbour(&job.place())? {
+        let device = &found.says.device;
+        job.log.of_device(device);
+        job.log.line(Level::Info, &format!("another plugin attached it: {}", found.path));
+        give_back(job.kernel, &found, job.log).map_err(Failure::from)
     } else {
         job.log.line(Level::Info, "there is no such attachment: nothing to give back");
         Ok(())
@@ -23,7 +29,10 @@ pub fn del<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Fai
 }
 
 /// Gives one device back, if it still is this call's.
-fn release<K: Kernel + Store>(job: &Job<'_, K>, device: &DeviceId) -> Result<(), Failure> {
+fn release<K: Kernel + Store + Neighbours>(
+    job: &Job<'_, K>,
+    device: &DeviceId,
+) -> Result<(), Failure> {
     job.log.of_device(device);
     let still = |record: &crate::model::record::Record| {
         is_of(record, &job.call.container, &job.call.ifname)
@@ -35,7 +44,8 @@ fn release<K: Kernel + Store>(job: &Job<'_, K>, device: &DeviceId) -> Result<(),
             job.log.line(Level::Warning, &format!("its record was no record; kept as {kept}"));
         }
     }
-    Ok(())
+    let place = Place { ifname: &job.call.ifname, dir: None, ..job.place() };
+    Ok(job.kernel.untell_neighbours(&job.kernel.told_at(&place), device)?)
 }
 
 /// One failure of several.

@@ -6,12 +6,13 @@ use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
 use crate::engine::detach::detach;
-use crate::engine::store::Store;
+use crate::engine::neighbours::{Found, Neighbours, Place, give_back};
+use crate::engine::store::{Shelf, Store};
 use crate::engine::{Kernel, Surroundings};
 use crate::model::record::Record;
 
 /// Gives back whatever has no owner any more.
-pub fn gc<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Failure> {
+pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
     let valid = job.config.valid.clone().unwrap_or_default();
     let stays =
         |record: &Record| valid.iter().any(|(container, ifname)| is_of(record, container, ifname));
@@ -23,8 +24,9 @@ pub fn gc<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Fail
         job.log.line(Level::Info, &format!("{} of {} is left over", record.device, record.owner));
         // Looked at again under the lock: somebody may have got it meanwhile.
         let still = |now: &Record| ours(now) && !stays(now);
-        if let Err(error) = detach(job.kernel, &record.device, &still, job.log) {
-            results.push(Err(Failure::from(error)));
+        match detach(job.kernel, &record.device, &still, job.log) {
+            Err(error) => results.push(Err(Failure::from(error))),
+            Ok(_) => results.push(untell(job, &record)),
         }
         if let (Ok(Some(ipam)), Some(container), Some(ifname)) =
             (&ipam, &record.owner.container, &record.owner.ifname)
@@ -32,6 +34,43 @@ pub fn gc<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Fail
             results.push(ipam.release(container, ifname, &record.netns.path));
         }
     }
+    results.extend(of_other_plugins(job, &valid));
     results.push(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Gc))));
     all_of(results)
+}
+
+/// What was written down for other plugins goes with the record.
+fn untell<K: Neighbours>(job: &Job<'_, K>, record: &Record) -> Result<(), Failure> {
+    let (Some(container), Some(ifname)) = (&record.owner.container, &record.owner.ifname) else {
+        return Ok(());
+    };
+    let path = job.kernel.told_at(&Place { container, ifname, dir: None });
+    Ok(job.kernel.untell_neighbours(&path, &record.device)?)
+}
+
+/// Attachments of this network that other plugins made before the node was switched over.
+fn of_other_plugins<K: Kernel + Store + Neighbours>(
+    job: &Job<'_, K>,
+    valid: &[(String, String)],
+) -> Vec<Result<(), Failure>> {
+    let found = match job.kernel.neighbours(job.place().dir) {
+        Ok(found) => found,
+        Err(error) => return vec![Err(error.into())],
+    };
+    let stays = |found: &Found| {
+        valid
+            .iter()
+            .any(|(container, ifname)| (container, ifname) == (&found.container, &found.ifname))
+    };
+    let is_ours =
+        |found: &&Found| found.says.network.as_ref() == Some(&job.config.name) && !stays(found);
+    let recorded = |found: &Found| {
+        matches!(job.kernel.stored(Shelf::Attachments, &found.says.device), Ok(Some(_)))
+    };
+    let left = found.iter().filter(is_ours).filter(|found| !recorded(found));
+    let release = |found: &Found| {
+        job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));
+        give_back(job.kernel, found, job.log).map_err(Failure::from)
+    };
+    left.map(release).collect()
 }

@@ -28,6 +28,7 @@ use self::config::{Config, LONGEST};
 use self::failure::{Code, Failure};
 use self::log::{Level, Log};
 use self::version::Version;
+use crate::engine::neighbours::{Neighbours, Place};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
 use crate::model::record::Record;
@@ -36,7 +37,7 @@ use crate::model::record::Record;
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Serves one call.
-pub fn run<K: Kernel + Store + Surroundings>(
+pub fn run<K: Kernel + Store + Surroundings + Neighbours>(
     env: Env<'_>,
     input: &mut dyn Read,
     out: &mut dyn Write,
@@ -113,7 +114,7 @@ struct Job<'a, K> {
     log: &'a Log,
 }
 
-fn serve<K: Kernel + Store + Surroundings>(
+fn serve<K: Kernel + Store + Surroundings + Neighbours>(
     call: &Call,
     input: &[u8],
     kernel: &K,
@@ -139,6 +140,17 @@ fn serve<K: Kernel + Store + Surroundings>(
         }
     }
     done
+}
+
+impl<K> Job<'_, K> {
+    /// Where other plugins keep what they know of this attachment.
+    fn place(&self) -> Place<'_> {
+        Place {
+            container: &self.call.container,
+            ifname: self.config.text("if0name").unwrap_or(&self.call.ifname),
+            dir: self.config.text("cniDir").filter(|dir| dir.starts_with('/')),
+        }
+    }
 }
 
 impl<K: Kernel + Store> Job<'_, K> {

@@ -4,13 +4,16 @@ use super::dialect::{Source, Wish};
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::{Command, Job};
+use crate::engine::neighbours::Neighbours;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::error::Error;
 use crate::model::facts::Scope;
 
 /// Looks at what every ADD needs.
-pub fn status<K: Kernel + Store + Surroundings>(job: &Job<'_, K>) -> Result<(), Failure> {
+pub fn status<K: Kernel + Store + Surroundings + Neighbours>(
+    job: &Job<'_, K>,
+) -> Result<(), Failure> {
     let unavailable = |failure: Failure| Failure { code: Code::Unavailable, ..failure };
     if let Some(source) = Wish::source_of(job.config, job.call)? {
         let inventory = job.kernel.observe(Scope { all_classes: true, ..Scope::default() })?;

@@ -1,16 +1,20 @@
 //! `attach`: picks a VF, writes down how it is, and hands it over; or leaves everything as it was.
 
+mod choose;
+mod clear;
+mod words;
+
 use std::time::Duration;
 
-use super::restore::restore;
+use self::choose::{Candidate, candidates, nothing_free};
+pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo};
+use self::words::refusal_error;
 use super::state::Drift;
-use super::store::{Shelf, Store, Stored};
+use super::store::{Shelf, Store};
 use super::{Kernel, Progress, Surroundings};
-use crate::error::{Error, Kind, Result, libc_errno};
+use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
-use crate::model::ids::DeviceId;
-use crate::model::inventory::{Inventory, Pf, Vf};
-use crate::model::plan::attach::{self, Moment, Plan, Refusal, Request};
+use crate::model::plan::attach::{self, Moment, Plan, Request};
 use crate::model::plan::bind;
 use crate::model::record::{NetnsId, Record, Wanted};
 use crate::model::seen::{Seen, Target};
@@ -82,63 +86,6 @@ pub fn attach<K: Kernel + Store + Surroundings>(
         }
     }
     Err(nothing_free(choice, &refused))
-}
-
-fn nothing_free(choice: &Choice, refused: &[Error]) -> Error {
-    let from = match choice {
-        Choice::AnyOf { pool, .. } => {
-            pool.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        }
-        Choice::Vf(one) | Choice::Pf(one) => one.to_string(),
-    };
-    Error::new(Kind::Busy, format!("no VF of {from} is free"))
-        .details(refused.iter().map(ToString::to_string))
-        .hint("see who has which: sriovctl list-vfs --in-use")
-}
-
-/// A device, and its PF if it is a VF.
-type Candidate = (DeviceId, Option<DeviceId>);
-
-/// Devices that may be taken, in the order to try them; whether any of them will do.
-fn candidates(inventory: &Inventory, choice: &Choice) -> Result<(Vec<Candidate>, bool)> {
-    let of = |pf: &Pf, vf: &Vf| {
-        let device = vf.facts.device.clone().ok_or_else(|| {
-            let name = pf.vf_name(vf.index());
-            Error::new(Kind::Unsupported, format!("{name} has no device that could be moved"))
-                .device(name)
-        })?;
-        Ok((device, Some(pf.facts.device.clone())))
-    };
-    match choice {
-        Choice::Vf(selector) => match selector.vfs(inventory)?.as_slice() {
-            [(pf, vf)] => Ok((vec![of(pf, vf)?], false)),
-            [] => Err(Error::new(Kind::NotFound, format!("{selector} has no VFs"))
-                .hint(format!("create some with: sriovctl set-numvfs {selector} N"))),
-            many => Err(Error::new(
-                Kind::Usage,
-                format!("{selector} names {} VFs; this takes one", many.len()),
-            )
-            .hint(format!("name one, or take any free one: --pf {selector}"))),
-        },
-        Choice::Pf(selector) => {
-            Ok((vec![(selector.pf(inventory)?.facts.device.clone(), None)], false))
-        }
-        Choice::AnyOf { pool, numa } => {
-            let mut found: Vec<(&Pf, &Vf)> = Vec::new();
-            for selector in pool {
-                found.extend(selector.vfs(inventory)?);
-            }
-            // Spread: the PF with the fewest in use first, then by number; wished-for NUMA before all.
-            let rank = |(pf, vf): &(&Pf, &Vf)| {
-                let far = numa.is_some() && pf.facts.numa_node != *numa;
-                (far, pf.vfs_in_use(), vf.index(), pf.facts.device.clone())
-            };
-            found.retain(|(_, vf)| vf.users.is_empty());
-            found.sort_by_cached_key(rank);
-            let devices: Result<Vec<_>> = found.into_iter().map(|(pf, vf)| of(pf, vf)).collect();
-            Ok((devices?, true))
-        }
-    }
 }
 
 enum Failed {
@@ -324,228 +271,6 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         );
         Ok(now)
     }
-}
-
-/// VFs of a PF whose number was being changed when somebody died are not what they were.
-pub(super) fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
-    if kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
-        let message = format!("a change of the VFs of {pf} was cut off");
-        return Err(Error::new(Kind::Busy, message)
-            .device(pf.to_string())
-            .hint("restore them first: sriovctl inspect-state --repair"));
-    }
-    Ok(())
-}
-
-/// Deals with what was left of earlier changes of the device: a journal whose writer died is undone,
-/// a record of another boot or of a namespace that is gone is cleared. Returns the record of an
-/// attachment that still holds.
-pub(super) fn clear_the_way<K: Kernel + Store>(
-    kernel: &K,
-    device: &DeviceId,
-    dry_run: bool,
-    progress: &dyn Progress,
-) -> Result<Option<Record>> {
-    let mut holds = None;
-    for shelf in Shelf::ALL {
-        let (record, finished) = match kernel.stored(shelf, device)? {
-            None => continue,
-            Some(Stored::Corrupt { path, why, .. }) => {
-                if !dry_run {
-                    let kept = kernel.set_aside(shelf, device)?;
-                    progress.note(&format!("{path} is no record ({why}); kept as {kept}"));
-                }
-                continue;
-            }
-            Some(Stored::Attached(record)) => (record, true),
-            Some(Stored::Unfinished(record)) => (record, false),
-        };
-        let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
-        let is_over = match shelf {
-            Shelf::Attachments => !of_this_boot || !finished || !has_it(kernel, &record)?,
-            Shelf::Bindings => {
-                let seen = kernel.inspect(device, Some(&record.netns))?;
-                !of_this_boot || !finished || super::bind::is_over(&record, &seen)
-            }
-        };
-        if !is_over {
-            holds = holds.or((shelf == Shelf::Attachments).then_some(record));
-        } else if !dry_run {
-            clear(kernel, shelf, &record, finished, progress)?;
-        }
-    }
-    Ok(holds)
-}
-
-/// Clears a record that holds no longer.
-pub(super) fn clear<K: Kernel + Store>(
-    kernel: &K,
-    shelf: Shelf,
-    record: &Record,
-    finished: bool,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let device = &record.device;
-    let seen = kernel.inspect(device, Some(&record.netns))?;
-    let is_binding = shelf == Shelf::Bindings;
-    // Of another boot, or of a VF that was destroyed: those there are now are as their driver made
-    // them. A binding that is complete was ended by other means, and is not to be undone.
-    let of_another = record.boot_id != kernel.moment()?.boot_id
-        || (is_binding && (finished || !record.is_of(&seen)));
-    if !of_another {
-        let problems = restore(kernel, record, progress)?;
-        // The driver is back: that another interface has its name keeps nobody from using it.
-        let only_names = is_binding && problems.iter().all(is_name_taken);
-        if let Some(first) = problems.first().filter(|_| !only_names) {
-            return Err(not_cleared(shelf, record, first, &problems));
-        }
-        for problem in &problems {
-            progress.note(&problem.to_string());
-        }
-    }
-    if finished {
-        return kernel.forget(shelf, device);
-    }
-    kernel.abandon(shelf, device)?;
-    // A binding that was being made followed another, which holds again; one that was being ended
-    // has come to its end.
-    if let Some(Stored::Attached(before)) = kernel.stored(shelf, device)? {
-        let seen = kernel.inspect(device, Some(&before.netns))?;
-        if !before.is_of(&seen) || seen.driver != before.wanted.driver {
-            return kernel.forget(shelf, device);
-        }
-    }
-    Ok(())
-}
-
-/// Whether nothing is wrong but that another interface has the name.
-pub(super) fn is_name_taken(error: &Error) -> bool {
-    error.errno() == Some(libc_errno::EEXIST)
-}
-
-/// Whether the owner has the device. What counts is where its interface is: the path of a live
-/// namespace may go (its first process ended, its name was removed), and another namespace may get
-/// the path and the inode of one that is gone.
-fn has_it<K: Kernel>(kernel: &K, record: &Record) -> Result<bool> {
-    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
-    match seen.link {
-        Some((Place::Netns(_), _)) => Ok(true),
-        Some((Place::Host, _)) => Ok(false),
-        None => is_alive(kernel, &record.netns),
-    }
-}
-
-/// Whether the namespace is there, under its path or any other.
-pub(super) fn is_alive<K: Kernel>(kernel: &K, id: &NetnsId) -> Result<bool> {
-    Ok(kernel.look_into(id)?.is_some()
-        || kernel.namespaces()?.iter().any(|netns| netns.inode == id.inode))
-}
-
-fn not_cleared(shelf: Shelf, record: &Record, first: &Error, problems: &[Error]) -> Error {
-    let text = match shelf {
-        Shelf::Attachments => {
-            format!(
-                "{} was left behind by {} and could not be cleaned",
-                record.device, record.owner
-            )
-        }
-        Shelf::Bindings => {
-            format!(
-                "a change of the driver of {} was cut off and could not be undone",
-                record.device
-            )
-        }
-    };
-    Error::new(first.kind(), text)
-        .device(record.device.to_string())
-        .details(problems.iter().map(ToString::to_string))
-        .hint(format!("try again with: {}", finish(shelf, &record.device)))
-}
-
-/// The command that finishes what was begun with a device.
-fn finish(shelf: Shelf, device: &DeviceId) -> String {
-    match shelf {
-        Shelf::Attachments => format!("sriovctl detach {device}"),
-        Shelf::Bindings => format!("sriovctl inspect-state --repair {device}"),
-    }
-}
-
-/// Undoes what was begun; the cause says how that went.
-pub(super) fn undo<K: Kernel + Store>(
-    kernel: &K,
-    shelf: Shelf,
-    record: &Record,
-    cause: Error,
-    progress: &dyn Progress,
-) -> Error {
-    let problems = match restore(kernel, record, progress) {
-        Ok(problems) if problems.is_empty() => match kernel.abandon(shelf, &record.device) {
-            Ok(()) => return cause.detail(format!("{} is as it was before", record.device)),
-            Err(error) => vec![error],
-        },
-        Ok(problems) => problems,
-        Err(error) => vec![error],
-    };
-    let lines = problems.iter().map(|error| format!("not undone: {error}"));
-    cause
-        .details(lines.collect::<Vec<_>>())
-        .detail(format!("finish it with: {}", finish(shelf, &record.device)))
-}
-
-/// The refusal in an administrator's words.
-fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> Error {
-    let name = &seen.name;
-    let path = &target.netns.path;
-    let error = match refusal {
-        Refusal::Held(record) => Error::new(
-            Kind::Busy,
-            format!(
-                "{name} is already attached: {} has it as {} in {}",
-                record.owner, record.ifname, record.netns.path
-            ),
-        )
-        .hint(format!("give it back first: sriovctl detach {}", record.device)),
-        Refusal::InUse(users) => {
-            let users: Vec<String> = users.iter().map(ToString::to_string).collect();
-            Error::new(Kind::Busy, format!("{name} is in use: {}", users.join(", ")))
-                .hint("free it first, or take any free one with --pf")
-        }
-        Refusal::TargetIsHost => Error::new(
-            Kind::Usage,
-            format!("{path} is the host's own network namespace: there is nothing to attach to"),
-        ),
-        Refusal::NameTaken(taken) => {
-            Error::new(Kind::Busy, format!("{path} has an interface called {taken} already"))
-                .hint("choose another name with --name")
-        }
-        Refusal::NoDriver => {
-            Error::new(Kind::Busy, format!("{name} has no driver, and so no interface"))
-                .hint(format!("give it its own: sriovctl bind-dpdk --restore {}", seen.device))
-        }
-        Refusal::NoInterface(driver) => Error::new(
-            Kind::Busy,
-            format!("{name} has the driver {driver}, but no interface that can be seen"),
-        ),
-        Refusal::MtuAbovePf { mtu, pf_mtu } => Error::new(
-            Kind::Usage,
-            format!("an MTU of {mtu} on {name} is more than its PF's {pf_mtu}"),
-        )
-        .hint(format!(
-            "raise the PF's first: ip link set {} mtu {mtu}",
-            seen.pf_netdev.as_deref().unwrap_or("PF")
-        )),
-        Refusal::NeedsPf(attrs) => {
-            let attrs: Vec<String> = attrs.iter().map(ToString::to_string).collect();
-            Error::new(
-                Kind::Unsupported,
-                format!(
-                    "{name} has no PF on this host, which alone could set: {}",
-                    attrs.join(", ")
-                ),
-            )
-        }
-    };
-    error.device(name.clone())
 }
 
 impl Attached {

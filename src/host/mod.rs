@@ -15,6 +15,7 @@ mod lock;
 mod managed;
 mod modules;
 mod moves;
+mod neighbours;
 pub mod netlink;
 mod netns;
 mod parallel;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use self::netlink::Netlink;
 use self::netlink::devlink::Devlink;
+use crate::engine::neighbours::{Found, Neighbours, Place};
 use crate::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
@@ -253,6 +255,44 @@ impl Surroundings for Host {
     fn host_netns(&self) -> Result<NetnsId> {
         let (device, inode) = netns::own()?;
         Ok(NetnsId { path: "/proc/self/ns/net".to_owned(), device, inode })
+    }
+}
+
+impl Neighbours for Host {
+    type Hold = Vec<std::fs::File>;
+
+    fn neighbour(&self, place: &Place<'_>) -> Result<Option<Found>> {
+        self.neighbour_of(place)
+    }
+
+    fn neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>> {
+        self.all_neighbours(dir)
+    }
+
+    fn allocated(&self, device: &DeviceId) -> Option<String> {
+        self.allocated_to(device)
+    }
+
+    fn tell_neighbours(
+        &self,
+        place: &Place<'_>,
+        device: &DeviceId,
+        netns: &str,
+        document: &serde_json::Value,
+    ) -> Result<()> {
+        self.write_neighbour(place, device, netns, document)
+    }
+
+    fn untell_neighbours(&self, path: &str, device: &DeviceId) -> Result<()> {
+        self.remove_neighbour(path, device)
+    }
+
+    fn told_at(&self, place: &Place<'_>) -> String {
+        self.neighbour_path(place)
+    }
+
+    fn hold(&self, device: &DeviceId, timeout: Duration) -> Result<Self::Hold> {
+        self.lock_for_neighbours(device, timeout)
     }
 }
 

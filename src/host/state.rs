@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{Host, sysfs};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
-use crate::model::ids::DeviceId;
+use crate::model::ids::{DeviceId, PciAddress};
 use crate::model::plan::attach::Moment;
 use crate::model::record::{FORMAT, Record, Resize};
 
@@ -46,7 +46,16 @@ impl Host {
             let record = stored.record()?;
             Some((record.device.clone(), record.owner.to_string()))
         };
-        all.iter().filter_map(owner).collect()
+        // What another plugin allocated, which shows nowhere else if user space drives it.
+        let pci = sysfs::names(&self.root.join("var/lib/cni/sriov/pci"));
+        let devices = pci.iter().filter_map(|name| name.parse::<PciAddress>().ok());
+        let theirs = devices.map(DeviceId::from).filter_map(|device| {
+            let netns = self.allocated_to(&device)?;
+            let is_there = self.root.join(netns.trim_start_matches('/')).exists();
+            is_there.then(|| (device, format!("allocated to {netns}")))
+        });
+        // Ours come last, and so count.
+        theirs.chain(all.iter().filter_map(owner)).collect()
     }
 }
 

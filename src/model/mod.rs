@@ -9,6 +9,7 @@ pub mod facts;
 pub mod ids;
 pub mod inventory;
 pub mod link;
+pub mod neighbour;
 pub mod persist;
 pub mod phrase;
 pub mod plan;

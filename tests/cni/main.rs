@@ -69,6 +69,27 @@ fn world(text: &str) -> FakeKernel {
                 let (out, code) = call(&kernel, &add_env(parts[0], parts[1], parts[2]), parts[3]);
                 assert_eq!(code, 0, "{line}: {out}");
             }
+            // theirs CONTAINER IFNAME NETNS JSON: another plugin attached it
+            "theirs" => {
+                let parts: Vec<&str> = rest.splitn(4, ' ').collect();
+                let says: Value = serde_json::from_str(parts[3]).unwrap();
+                let says = sriovctl::model::neighbour::Neighbour::parse(&says).unwrap();
+                kernel.neighbours.borrow_mut().push(sriovctl::engine::neighbours::Found {
+                    container: parts[0].into(),
+                    ifname: parts[1].into(),
+                    netns: Some(format!("/run/netns/{}", parts[2])),
+                    of_this_boot: true,
+                    path: format!("{}-{}", parts[0], parts[1]),
+                    says,
+                });
+                let index = line.split("0000:01:10.").nth(1).unwrap()[..1].parse().unwrap();
+                kernel.change_vf(index, |vf| {
+                    let netdev = vf.netdev.as_mut().unwrap();
+                    (netdev.name, netdev.netns) =
+                        (parts[1].into(), Some(parts[2].parse().unwrap()));
+                    (netdev.up, netdev.mtu) = (true, 1400);
+                });
+            }
             // gone NETNS: the namespace is deleted
             "gone" => kernel.delete_netns(words[0].parse().unwrap()),
             // vfio VF: it is on vfio-pci
@@ -154,6 +175,8 @@ fn after(kernel: &FakeKernel) -> String {
         let word = if *done { "record" } else { "journal" };
         format!("{word} {device} {}", record.owner)
     }));
+    let theirs = kernel.neighbours.borrow();
+    lines.extend(theirs.iter().map(|found| format!("told {} {}", found.path, found.says.device)));
     lines.into_iter().map(|line| line + "\n").collect()
 }
 

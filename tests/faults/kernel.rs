@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sriovctl::engine::neighbours::{Found, Neighbours, Place as Where};
 use sriovctl::engine::store::{Shelf, Store, Stored};
 use sriovctl::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use sriovctl::model::binding::{DriverState, Ground, Group, HugePages, Member, NoIommu, Platform};
@@ -15,6 +16,7 @@ use sriovctl::model::facts::{PfFacts, Scope, VfFacts};
 use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, PciId, VfIndex};
 use sriovctl::model::inventory::{Inventory, Pf, Vf};
 use sriovctl::model::link::{Link, LinkState, Netns, VfSettings, VlanTag};
+use sriovctl::model::neighbour::Neighbour;
 use sriovctl::model::persist::Persistent;
 use sriovctl::model::plan::attach::Moment;
 use sriovctl::model::record::{NetnsId, Record, Resize, VfOf};
@@ -132,6 +134,8 @@ pub struct FakeKernel {
     /// Journals and complete records of bindings.
     pub bindings: RefCell<BTreeMap<DeviceId, JournalAndRecord>>,
     pub persistent: RefCell<BTreeMap<DeviceId, Persistent>>,
+    /// What other plugins wrote down.
+    pub neighbours: RefCell<Vec<Found>>,
     pub resizes: RefCell<BTreeMap<DeviceId, Resize>>,
     /// VFs whose MAC the PF has set, and not merely lists.
     pf_set: RefCell<BTreeSet<u16>>,
@@ -166,6 +170,7 @@ impl FakeKernel {
             records: RefCell::default(),
             bindings: RefCell::default(),
             persistent: RefCell::default(),
+            neighbours: RefCell::default(),
             resizes: RefCell::default(),
             pf_set: RefCell::default(),
             operations: Cell::new(0),
@@ -859,6 +864,57 @@ impl Kernel for FakeKernel {
 
     fn now(&self) -> Duration {
         self.clock.get()
+    }
+}
+
+impl Neighbours for FakeKernel {
+    type Hold = ();
+
+    fn neighbour(&self, place: &Where<'_>) -> Result<Option<Found>> {
+        let is_it = |found: &&Found| {
+            (found.container.as_str(), found.ifname.as_str()) == (place.container, place.ifname)
+        };
+        Ok(self.neighbours.borrow().iter().find(is_it).cloned())
+    }
+
+    fn neighbours(&self, _: Option<&str>) -> Result<Vec<Found>> {
+        Ok(self.neighbours.borrow().clone())
+    }
+
+    fn allocated(&self, device: &DeviceId) -> Option<String> {
+        let all = self.neighbours.borrow();
+        all.iter().find(|found| found.says.device == *device)?.netns.clone()
+    }
+
+    fn tell_neighbours(
+        &self,
+        place: &Where<'_>,
+        _: &DeviceId,
+        netns: &str,
+        document: &serde_json::Value,
+    ) -> Result<()> {
+        self.neighbours.borrow_mut().push(Found {
+            container: place.container.to_owned(),
+            ifname: place.ifname.to_owned(),
+            netns: Some(netns.to_owned()),
+            of_this_boot: true,
+            path: self.told_at(place),
+            says: Neighbour::parse(document).unwrap(),
+        });
+        Ok(())
+    }
+
+    fn untell_neighbours(&self, path: &str, _: &DeviceId) -> Result<()> {
+        self.neighbours.borrow_mut().retain(|found| found.path != path);
+        Ok(())
+    }
+
+    fn told_at(&self, place: &Where<'_>) -> String {
+        format!("{}-{}", place.container, place.ifname)
+    }
+
+    fn hold(&self, _: &DeviceId, _: Duration) -> Result<()> {
+        Ok(())
     }
 }
 

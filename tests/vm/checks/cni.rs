@@ -317,3 +317,79 @@ pub fn containerd_starts_seven_containers_that_ping_each_other() {
     );
     assert_clean(&before);
 }
+
+/// As k8snetworkplumbingwg/sriov-cni 2.10 and xftony/sriov-cni write them down.
+pub fn what_other_plugins_attached_is_given_back_from_their_records() {
+    node();
+    let before = state();
+    let theirs = "/var/lib/cni/sriov";
+    let files =
+        "cd /var/lib/cni/sriov && find . -type f ! -path './pci/vf_lock/*' ! -path './sriovctl/*'";
+    let mac = ok("cat /sys/class/net/eth2/address");
+    for how in ["DEL", "GC", "gone", "another ADD"] {
+        ok(&format!(
+            "ip link set eth0 vf 1 vlan 100; ip link set eth0 vf 1 trust on
+            ip link set eth2 address 02:00:00:00:00:77; ip link set eth0 vf 1 mac 02:00:00:00:00:77
+            ip link set eth2 netns blue name net1; ip -n blue link set net1 mtu 1400 up
+            mkdir -p {theirs}/pci; printf /run/netns/blue > {theirs}/pci/0000:01:10.2
+            cat > {theirs}/c7-net1 <<'END'
+            {{\"cniVersion\":\"0.3.1\",\"name\":\"blue\",\"type\":\"sriov\",\"deviceID\":\"0000:01:10.2\",\"vlan\":100,
+             \"OrigVfState\":{{\"HostIFName\":\"eth2\",\"SpoofChk\":true,\"Trust\":false,\"AdminMAC\":\"00:00:00:00:00:00\",
+             \"EffectiveMAC\":\"{mac}\",\"Vlan\":0,\"VlanQoS\":0,\"VlanProto\":33024,\"MinTxRate\":0,\"MaxTxRate\":0,\"LinkState\":0,
+             \"MTU\":1500}},\"DPDKMode\":false,\"Master\":\"eth0\",\"VFID\":1,\"MTU\":1400}}
+END"
+        ));
+        let mut config = config(json!({"deviceID": "0000:01:10.2"}));
+        config.as_object_mut().unwrap().remove("ipam");
+        let error = call("ADD", "c8", "red", &config).exits(1).json();
+        assert!(
+            error["msg"]
+                .as_str()
+                .unwrap()
+                .starts_with("pci address 0000:01:10.2 is already allocated"),
+            "{error}"
+        );
+        call("CHECK", "c7", "blue", &config).exits(0);
+        match how {
+            "DEL" => drop(call("DEL", "c7", "blue", &config).exits(0)),
+            "GC" => {
+                config["cni.dev/valid-attachments"] = json!([]);
+                call("GC", "", "", &config).exits(0);
+            }
+            "gone" => {
+                ok("ip netns del blue; ip netns add blue2; ip netns add blue");
+                call("DEL", "c7", "", &config).exits(0);
+            }
+            _ => {
+                ok("ip netns del blue");
+                call("ADD", "c8", "red", &config).exits(0);
+                assert_eq!(inside("red")["mtu"], 1500);
+                call("DEL", "c8", "red", &config).exits(0);
+                ok("ip netns add blue");
+            }
+        }
+        assert_eq!(ok(files), "", "{how}: files are left");
+        assert_clean(&before);
+    }
+    // xftony: below the inode of the namespace, with the driver to go back to.
+    ok(&format!(
+        "modprobe vfio-pci; d={theirs}/$(stat -Lc %i /run/netns/blue); mkdir -p $d
+        echo '{{\"pci_addr\":\"0000:01:10.2\",\"ifname\":\"net0\",\"kernel_driver\":\"igbvf\",\"dpdk_driver\":\"vfio-pci\",\"vfid\":1}}' > $d/c7-net0.json
+        ip link set eth0 vf 1 vlan 9; cd /sys/bus/pci/devices/0000:01:10.2; echo vfio-pci > driver_override
+        echo 0000:01:10.2 > driver/unbind; echo 0000:01:10.2 > /sys/bus/pci/drivers/vfio-pci/bind; echo > driver_override"
+    ));
+    let dpdk = json!({"if0": "eth0", "if0name": "net0", "dpdk": {"kernel_driver": "igbvf", "dpdk_driver": "vfio-pci"}});
+    call("DEL", "c7", "", &config(dpdk)).exits(0);
+    assert_eq!(ok("basename $(readlink /sys/class/net/eth0/device/virtfn1/driver)"), "igbvf");
+    assert!(!ok("ip link show eth0 | grep 'vf 1 '").contains("vlan"));
+    assert_eq!(ok(files), "");
+    assert_eq!(ok(&format!("ls {theirs}")), "pci\nsriovctl");
+    // And what is attached here another plugin finds, should the node be switched back.
+    let ours = config(json!({"deviceID": "0000:01:10.4"}));
+    call("ADD", "c1", "blue", &ours).exits(0);
+    assert_eq!(ok(&format!("cat {theirs}/pci/0000:01:10.4")), "/run/netns/blue");
+    let told: Value = serde_json::from_str(&ok(&format!("cat {theirs}/c1-net1"))).unwrap();
+    assert_eq!(told["OrigVfState"]["HostIFName"], "eth3", "{told}");
+    call("DEL", "c1", "blue", &ours).exits(0);
+    assert_eq!(ok(files), "");
+}

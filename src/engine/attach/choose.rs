@@ -1,0 +1,63 @@
+//! Which devices may be taken, and in which order.
+
+use super::Choice;
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::DeviceId;
+use crate::model::inventory::{Inventory, Pf, Vf};
+
+pub(super) fn nothing_free(choice: &Choice, refused: &[Error]) -> Error {
+    let from = match choice {
+        Choice::AnyOf { pool, .. } => {
+            pool.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+        Choice::Vf(one) | Choice::Pf(one) => one.to_string(),
+    };
+    Error::new(Kind::Busy, format!("no VF of {from} is free"))
+        .details(refused.iter().map(ToString::to_string))
+        .hint("see who has which: sriovctl list-vfs --in-use")
+}
+
+/// A device, and its PF if it is a VF.
+pub(super) type Candidate = (DeviceId, Option<DeviceId>);
+
+/// Devices that may be taken, in the order to try them; whether any of them will do.
+pub(super) fn candidates(inventory: &Inventory, choice: &Choice) -> Result<(Vec<Candidate>, bool)> {
+    let of = |pf: &Pf, vf: &Vf| {
+        let device = vf.facts.device.clone().ok_or_else(|| {
+            let name = pf.vf_name(vf.index());
+            Error::new(Kind::Unsupported, format!("{name} has no device that could be moved"))
+                .device(name)
+        })?;
+        Ok((device, Some(pf.facts.device.clone())))
+    };
+    match choice {
+        Choice::Vf(selector) => match selector.vfs(inventory)?.as_slice() {
+            [(pf, vf)] => Ok((vec![of(pf, vf)?], false)),
+            [] => Err(Error::new(Kind::NotFound, format!("{selector} has no VFs"))
+                .hint(format!("create some with: sriovctl set-numvfs {selector} N"))),
+            many => Err(Error::new(
+                Kind::Usage,
+                format!("{selector} names {} VFs; this takes one", many.len()),
+            )
+            .hint(format!("name one, or take any free one: --pf {selector}"))),
+        },
+        Choice::Pf(selector) => {
+            Ok((vec![(selector.pf(inventory)?.facts.device.clone(), None)], false))
+        }
+        Choice::AnyOf { pool, numa } => {
+            let mut found: Vec<(&Pf, &Vf)> = Vec::new();
+            for selector in pool {
+                found.extend(selector.vfs(inventory)?);
+            }
+            // Spread: the PF with the fewest in use first, then by number; wished-for NUMA before all.
+            let rank = |(pf, vf): &(&Pf, &Vf)| {
+                let far = numa.is_some() && pf.facts.numa_node != *numa;
+                (far, pf.vfs_in_use(), vf.index(), pf.facts.device.clone())
+            };
+            found.retain(|(_, vf)| vf.users.is_empty());
+            found.sort_by_cached_key(rank);
+            let devices: Result<Vec<_>> = found.into_iter().map(|(pf, vf)| of(pf, vf)).collect();
+            Ok((devices?, true))
+        }
+    }
+}

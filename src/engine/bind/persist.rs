@@ -1,0 +1,89 @@
+//! Bindings that are made whenever their device appears, and what a change of the number of VFs
+//! makes of bindings.
+
+use std::time::Duration;
+
+use super::{Bound, bind};
+use crate::engine::store::{Shelf, Store, Stored};
+use crate::engine::{Kernel, Progress, Silent, Surroundings};
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::DeviceId;
+use crate::model::inventory::Pf;
+use crate::model::record::Record;
+
+/// What udev calls when a device has appeared. While somebody changes the number of VFs of its PF,
+/// that one makes the bindings, and waiting for it would keep udev from the interfaces that it
+/// waits for.
+pub fn appeared<K: Kernel + Store + Surroundings>(kernel: &K, device: &DeviceId) -> Result<()> {
+    let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
+    match kernel.lock_device(device, pf.as_ref(), Duration::ZERO) {
+        Err(error) if error.kind() == Kind::Busy => Ok(()),
+        guard => {
+            drop(guard?);
+            bind_persistent(kernel, device, &Silent).map(|_| ())
+        }
+    }
+}
+
+/// Makes the persistent binding of a device, if it has one.
+fn bind_persistent<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    device: &DeviceId,
+    progress: &dyn Progress,
+) -> Result<Option<Bound>> {
+    let Some(kept) = kernel.persistent(device)? else { return Ok(None) };
+    let id = kernel.ground(device)?.id.map(|id| id.to_string());
+    if id.as_ref() != Some(&kept.id) {
+        let is = id.unwrap_or_else(|| "none".to_owned());
+        let text =
+            format!("{device} is {is}, not the {} that was bound: it is left alone", kept.id);
+        return Err(Error::new(Kind::Busy, text)
+            .device(device.to_string())
+            .hint(format!("bind it anew, or: sriovctl bind-dpdk --restore --persist {device}")));
+    }
+    bind(kernel, device, &kept.request(), progress).map(Some)
+}
+
+/// Makes the persistent bindings of a PF's VFs, once these are there: what was done, and what could
+/// not be.
+pub(in crate::engine) fn bind_persistent_of<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    pf: &Pf,
+    progress: &dyn Progress,
+) -> (Vec<String>, Vec<Error>) {
+    let (mut bound, mut problems) = (Vec::new(), Vec::new());
+    for device in pf.vfs.iter().filter_map(|vf| vf.facts.device.as_ref()) {
+        match bind_persistent(kernel, device, progress) {
+            Ok(Some(done)) if done.changed => {
+                let driver = done.seen.driver.unwrap_or_default();
+                bound.push(format!("{} to {driver}", done.name));
+            }
+            Ok(_) => {}
+            Err(error) => problems.push(error),
+        }
+    }
+    (bound, problems)
+}
+
+/// After a change of the number of a PF's VFs: bindings of VFs that went are forgotten, as is what
+/// was begun with them; those that were made again are of the new ones.
+pub(in crate::engine) fn carry_over<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
+    let shelf = Shelf::Bindings;
+    for stored in kernel.all_stored(shelf)? {
+        let finished = matches!(stored, Stored::Attached(_));
+        let Some(record) = stored.record() else { continue };
+        if record.vf_of.as_ref().is_none_or(|of| of.pf != *pf) {
+            continue;
+        }
+        let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+        let is_bound = seen.exists && seen.driver == record.wanted.driver;
+        if !is_bound || !finished {
+            kernel.forget(shelf, &record.device)?;
+        } else if !record.is_of(&seen) {
+            let record = Record { incarnation: seen.incarnation, ..record.clone() };
+            kernel.begin(shelf, &record)?;
+            kernel.commit(shelf, &record.device)?;
+        }
+    }
+    Ok(())
+}

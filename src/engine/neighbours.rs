@@ -1,0 +1,139 @@
+//! Attachments that other CNI plugins made: given back as ours are, from what those wrote down.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::attach::LOCK_WAIT;
+use super::restore::restore;
+use super::store::{Shelf, Store};
+use super::{Kernel, NetnsChoice, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::DeviceId;
+use crate::model::neighbour::Neighbour;
+use crate::model::record::{FORMAT, NetnsId, Owner, Record, Wanted};
+use crate::model::seen::Seen;
+
+/// Where a record of another plugin is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// `CNI_CONTAINERID`.
+    pub container: &'a str,
+    /// `CNI_IFNAME`, or what the configuration names instead.
+    pub ifname: &'a str,
+    /// `cniDir`; `None`: where all of them have it.
+    pub dir: Option<&'a str>,
+}
+
+/// A record of another plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Whose it is.
+    pub container: String,
+    /// Which interface.
+    pub ifname: String,
+    /// Path of the namespace that the VF was given to, where that is known.
+    pub netns: Option<String>,
+    /// Whether it was written since the kernel started: of VFs from before nothing is left.
+    pub of_this_boot: bool,
+    /// Where it is.
+    pub path: String,
+    /// What it says.
+    pub says: Neighbour,
+}
+
+/// What other plugins keep.
+pub trait Neighbours {
+    /// What keeps them from a VF while it lives.
+    type Hold;
+
+    /// The record of one attachment.
+    fn neighbour(&self, place: &Place<'_>) -> Result<Option<Found>>;
+
+    /// All of them.
+    fn neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>>;
+
+    /// The namespace that a VF is allocated to.
+    fn allocated(&self, device: &DeviceId) -> Option<String>;
+
+    /// Writes down an attachment as they do.
+    fn tell_neighbours(
+        &self,
+        place: &Place<'_>,
+        device: &DeviceId,
+        netns: &str,
+        document: &Value,
+    ) -> Result<()>;
+
+    /// Takes away what was written down of it.
+    fn untell_neighbours(&self, path: &str, device: &DeviceId) -> Result<()>;
+
+    /// Where an attachment is written down for them.
+    fn told_at(&self, place: &Place<'_>) -> String;
+
+    /// Keeps them from a VF.
+    fn hold(&self, device: &DeviceId, timeout: Duration) -> Result<Self::Hold>;
+}
+
+/// Gives a VF back that another plugin attached.
+pub fn give_back<K: Kernel + Store + Neighbours>(
+    kernel: &K,
+    found: &Found,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let device = &found.says.device;
+    let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
+    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
+    let _hold = kernel.hold(device, LOCK_WAIT)?;
+    let seen = kernel.inspect(device, None)?;
+    // Of another boot, or of somebody who has got it since: there is nothing to give back.
+    let is_ours_now = kernel.stored(Shelf::Attachments, device)?.is_some();
+    if found.of_this_boot && seen.exists && !is_ours_now {
+        let record = record(kernel, found, &seen)?;
+        // Written down like any other change: should this die, the next one finishes it.
+        kernel.begin(Shelf::Attachments, &record)?;
+        let problems = restore(kernel, &record, progress)?;
+        if let Some(first) = problems.first() {
+            return Err(Error::new(
+                Kind::Partial,
+                format!("{device} is not yet as it was: {first}"),
+            )
+            .device(device.to_string())
+            .details(problems.iter().skip(1).map(ToString::to_string))
+            .hint(format!("run it again: sriovctl detach {device}")));
+        }
+        kernel.forget(Shelf::Attachments, device)?;
+    }
+    kernel.untell_neighbours(&found.path, device)
+}
+
+/// What another plugin wrote down, as ours would have been.
+fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<Record> {
+    let moment = kernel.moment()?;
+    let path = found.netns.clone().unwrap_or_default();
+    let there = kernel.find_netns(&NetnsChoice::Named(path.clone())).ok();
+    let netns = there.unwrap_or(NetnsId { path, device: 0, inode: 0 });
+    let mut original = found.says.original.clone();
+    if !found.says.knows_driver {
+        original.driver.clone_from(&seen.driver);
+    }
+    original.driver_override.clone_from(&seen.driver_override);
+    Ok(Record {
+        format: FORMAT,
+        boot_id: moment.boot_id,
+        since: moment.time,
+        device: seen.device.clone(),
+        incarnation: seen.incarnation,
+        vf_of: seen.vf_of.clone(),
+        owner: Owner {
+            network: found.says.network.clone().unwrap_or_else(|| "unknown".to_owned()),
+            container: Some(found.container.clone()),
+            ifname: Some(found.ifname.clone()),
+        },
+        netns,
+        ifname: found.ifname.clone(),
+        original,
+        first: None,
+        wanted: Wanted::default(),
+    })
+}
