@@ -326,6 +326,8 @@ pub fn what_other_plugins_attached_is_given_back_from_their_records() {
     let files =
         "cd /var/lib/cni/sriov && find . -type f ! -path './pci/vf_lock/*' ! -path './sriovctl/*'";
     let mac = ok("cat /sys/class/net/eth2/address");
+    // What the PF lists, be it that it has only heard of it.
+    let admin = ok("ip -d -j link show eth0 | jq -r '.[0].vfinfo_list[1].address'");
     for how in ["DEL", "GC", "gone", "another ADD"] {
         ok(&format!(
             "ip link set eth0 vf 1 vlan 100; ip link set eth0 vf 1 trust on
@@ -334,7 +336,7 @@ pub fn what_other_plugins_attached_is_given_back_from_their_records() {
             mkdir -p {theirs}/pci; printf /run/netns/blue > {theirs}/pci/0000:01:10.2
             cat > {theirs}/c7-net1 <<'END'
             {{\"cniVersion\":\"0.3.1\",\"name\":\"blue\",\"type\":\"sriov\",\"deviceID\":\"0000:01:10.2\",\"vlan\":100,
-             \"OrigVfState\":{{\"HostIFName\":\"eth2\",\"SpoofChk\":true,\"Trust\":false,\"AdminMAC\":\"00:00:00:00:00:00\",
+             \"OrigVfState\":{{\"HostIFName\":\"eth2\",\"SpoofChk\":true,\"Trust\":false,\"AdminMAC\":\"{admin}\",
              \"EffectiveMAC\":\"{mac}\",\"Vlan\":0,\"VlanQoS\":0,\"VlanProto\":33024,\"MinTxRate\":0,\"MaxTxRate\":0,\"LinkState\":0,
              \"MTU\":1500}},\"DPDKMode\":false,\"Master\":\"eth0\",\"VFID\":1,\"MTU\":1400}}
 END"
