@@ -25,7 +25,10 @@ pub const KEYS: [(&str, &str); 28] = [
     ),
     ("ipam", "The IPAM plugin and what it needs; absent: no addresses. fixipam is built in."),
     ("l2enable", "true: no addresses."),
-    ("cniDir", "Where records of Intel's and xftony's plugin are looked for."),
+    (
+        "cniDir, containerRecord",
+        "Where records of Intel's and xftony's plugin are looked for; with either, one is written there for the container, below the inode of its namespace.",
+    ),
     ("dns", "Passed on, unless the IPAM plugin gives some."),
     ("prevResult", "Passed through and extended."),
     ("logLevel", "error, warning, info or debug."),

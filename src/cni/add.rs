@@ -99,6 +99,18 @@ fn tell<K: Neighbours>(job: &Job<'_, K>, netns: &NetnsId, attached: &Attached) {
     if let Err(error) = told {
         job.log.line(Level::Warning, &format!("not written down for other plugins: {error}"));
     }
+    if !job.tells_container() {
+        return;
+    }
+    let mut document = Neighbour::for_container(record);
+    document["dpdk_tool"] =
+        job.config.raw.get("dpdk").map_or("".into(), |dpdk| dpdk["dpdk_tool"].clone());
+    match job.kernel.tell_container(&job.place(), netns.inode, &document) {
+        Ok(path) => job.log.line(Level::Debug, &format!("written down for the container: {path}")),
+        Err(error) => {
+            job.log.line(Level::Warning, &format!("not written down for the container: {error}"));
+        }
+    }
 }
 
 /// The container's namespace: CNI_NETNS is a path.

@@ -8,12 +8,12 @@ use crate::engine::detach::{Detached, detach};
 use crate::engine::neighbours::{Neighbours, Place, give_back};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
-use crate::model::ids::DeviceId;
+use crate::model::record::Record;
 
 /// Detaches. What is not attached is detached already.
 pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
     let device = if let Some(record) = job.record()? {
-        release(job, &record.device)
+        release(job, &record)
     } else if let Some(found) = job.kernel.neighbour(&job.place())? {
         let device = &found.says.device;
         job.log.of_device(device);
@@ -31,12 +31,11 @@ pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> R
 /// Gives one device back, if it still is this call's.
 fn release<K: Kernel + Store + Neighbours>(
     job: &Job<'_, K>,
-    device: &DeviceId,
+    record: &Record,
 ) -> Result<(), Failure> {
+    let device = &record.device;
     job.log.of_device(device);
-    let still = |record: &crate::model::record::Record| {
-        is_of(record, &job.call.container, &job.call.ifname)
-    };
+    let still = |record: &Record| is_of(record, &job.call.container, &job.call.ifname);
     match detach(job.kernel, device, &still, job.log)? {
         Detached::Done(_) => job.log.line(Level::Info, "given back"),
         Detached::NotAttached(_) => job.log.line(Level::Info, "it was given back meanwhile"),
@@ -44,6 +43,8 @@ fn release<K: Kernel + Store + Neighbours>(
             job.log.line(Level::Warning, &format!("its record was no record; kept as {kept}"));
         }
     }
+    let path = job.kernel.container_told_at(&job.place(), record.netns.inode);
+    job.kernel.untell_neighbours(&path, device)?;
     let place = Place { ifname: &job.call.ifname, dir: None, ..job.place() };
     Ok(job.kernel.untell_neighbours(&job.kernel.told_at(&place), device)?)
 }

@@ -44,6 +44,9 @@ fn untell<K: Neighbours>(job: &Job<'_, K>, record: &Record) -> Result<(), Failur
     let (Some(container), Some(ifname)) = (&record.owner.container, &record.owner.ifname) else {
         return Ok(());
     };
+    let told = Place { container, ifname, dir: job.place().dir };
+    let path = job.kernel.container_told_at(&told, record.netns.inode);
+    job.kernel.untell_neighbours(&path, &record.device)?;
     let path = job.kernel.told_at(&Place { container, ifname, dir: None });
     Ok(job.kernel.untell_neighbours(&path, &record.device)?)
 }

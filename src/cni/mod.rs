@@ -151,6 +151,12 @@ impl<K> Job<'_, K> {
             dir: self.config.text("cniDir").filter(|dir| dir.starts_with('/')),
         }
     }
+
+    /// Whether the container shall find out which device it has, as with xftony's plugin.
+    fn tells_container(&self) -> bool {
+        self.config.text("cniDir").is_some()
+            || self.config.raw.get("containerRecord") == Some(&Value::Bool(true))
+    }
 }
 
 impl<K: Kernel + Store> Job<'_, K> {

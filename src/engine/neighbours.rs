@@ -65,6 +65,13 @@ pub trait Neighbours {
         document: &Value,
     ) -> Result<()>;
 
+    /// Writes down for the container itself, which finds it by the inode of its namespace
+    /// (`readlink /proc/self/ns/net`), which device it has; returns where.
+    fn tell_container(&self, place: &Place<'_>, inode: u64, document: &Value) -> Result<String>;
+
+    /// Where that is.
+    fn container_told_at(&self, place: &Place<'_>, inode: u64) -> String;
+
     /// Takes away what was written down of it.
     fn untell_neighbours(&self, path: &str, device: &DeviceId) -> Result<()>;
 

@@ -283,6 +283,19 @@ impl Neighbours for Host {
         self.write_neighbour(place, device, netns, document)
     }
 
+    fn tell_container(
+        &self,
+        place: &Place<'_>,
+        inode: u64,
+        document: &serde_json::Value,
+    ) -> Result<String> {
+        self.write_for_container(place, inode, document)
+    }
+
+    fn container_told_at(&self, place: &Place<'_>, inode: u64) -> String {
+        self.container_path(place, inode).display().to_string()
+    }
+
     fn untell_neighbours(&self, path: &str, device: &DeviceId) -> Result<()> {
         self.remove_neighbour(path, device)
     }

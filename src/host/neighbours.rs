@@ -118,20 +118,26 @@ impl Host {
         document: &Value,
     ) -> Result<()> {
         self.must_be_live()?;
-        let dir = self.root.join(DIR);
-        let write = |path: &Path, text: &str| {
-            let new = path.with_extension("new");
-            let parent = path.parent().unwrap_or(&dir);
-            fs::DirBuilder::new()
-                .recursive(true)
-                .create(parent)
-                .and_then(|()| fs::write(&new, text))
-                .and_then(|()| fs::rename(&new, path))
-                .map_err(|error| failed("writing", path, &error))
-        };
-        let record = dir.join(format!("{}-{}", place.container, place.ifname));
-        write(&record, &document.to_string())?;
-        write(&self.allocation_path(device), netns)
+        let name = format!("{}-{}", place.container, place.ifname);
+        write_whole(&self.root.join(DIR).join(name), &document.to_string())?;
+        write_whole(&self.allocation_path(device), netns)
+    }
+
+    pub(super) fn container_path(&self, place: &Place<'_>, inode: u64) -> PathBuf {
+        let name = format!("{}-{}.json", place.container, place.ifname);
+        self.neighbour_dir(place.dir).join(inode.to_string()).join(name)
+    }
+
+    pub(super) fn write_for_container(
+        &self,
+        place: &Place<'_>,
+        inode: u64,
+        document: &Value,
+    ) -> Result<String> {
+        self.must_be_live()?;
+        let path = self.container_path(place, inode);
+        write_whole(&path, &document.to_string())?;
+        Ok(path.display().to_string())
     }
 
     pub(super) fn remove_neighbour(&self, path: &str, device: &DeviceId) -> Result<()> {
@@ -186,6 +192,30 @@ impl Host {
             }
         }
     }
+}
+
+/// Whole or not at all. The file that is made must be new: a link that somebody put there is not
+/// written through.
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let new = path
+        .with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(parent)?;
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {} // left by one that died
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(&new)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        fs::rename(&new, path)
+    };
+    write().map_err(|error| failed("writing", path, &error))
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {

@@ -86,6 +86,19 @@ impl Neighbour {
     }
 }
 
+impl Neighbour {
+    /// What a container is told of its device, as xftony/sriov-cni does.
+    pub fn for_container(record: &Record) -> Value {
+        json!({
+            "pci_addr": record.device.name(),
+            "ifname": record.ifname,
+            "kernel_driver": record.original.driver.clone().unwrap_or_default(),
+            "dpdk_driver": record.wanted.driver.clone().unwrap_or_default(),
+            "vfid": record.vf_of.as_ref().map_or(0, |of| of.index.0),
+        })
+    }
+}
+
 fn blank() -> Original {
     Original {
         name: None,

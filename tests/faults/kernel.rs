@@ -904,6 +904,19 @@ impl Neighbours for FakeKernel {
         Ok(())
     }
 
+    fn tell_container(
+        &self,
+        place: &Where<'_>,
+        inode: u64,
+        _: &serde_json::Value,
+    ) -> Result<String> {
+        Ok(self.container_told_at(place, inode))
+    }
+
+    fn container_told_at(&self, place: &Where<'_>, inode: u64) -> String {
+        format!("{inode}/{}-{}.json", place.container, place.ifname)
+    }
+
     fn untell_neighbours(&self, path: &str, _: &DeviceId) -> Result<()> {
         self.neighbours.borrow_mut().retain(|found| found.path != path);
         Ok(())

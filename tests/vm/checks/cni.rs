@@ -386,6 +386,16 @@ END"
     assert!(!ok("ip link show eth0 | grep 'vf 1 '").contains("vlan"));
     assert_eq!(ok(files), "");
     assert_eq!(ok(&format!("ls {theirs}")), "pci\nsriovctl");
+    // And as xftony's, so that the container finds its device by itself.
+    let told = config(json!({"if0": "eth0", "cniDir": "/run/cni-dir"}));
+    call("ADD", "c1", "blue", &told).exits(0);
+    let found = ok(
+        "ip netns exec blue bash -c 'cat /run/cni-dir/$(readlink /proc/self/ns/net | tr -dc 0-9)/*.json'",
+    );
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!((&found["pci_addr"], &found["vfid"]), (&json!("0000:01:10.0"), &json!(0)));
+    call("DEL", "c1", "blue", &told).exits(0);
+    assert_eq!(ok("find /run/cni-dir -type f"), "");
     // And what is attached here another plugin finds, should the node be switched back.
     let ours = config(json!({"deviceID": "0000:01:10.4"}));
     call("ADD", "c1", "blue", &ours).exits(0);
