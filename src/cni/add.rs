@@ -9,7 +9,7 @@ use super::log::Level;
 use super::reply::{Interface, Reply};
 use super::{Command, Job};
 use crate::engine::attach::{self as engine, Attached, Choice};
-use crate::engine::neighbours::{Neighbours, give_back};
+use crate::engine::neighbours::{Found, Neighbours, give_back};
 use crate::engine::store::{Shelf, Store};
 use crate::engine::{Kernel, NetnsChoice, Silent, Surroundings};
 use crate::error::Kind;
@@ -30,7 +30,8 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
         job.log.line(Level::Warning, warning);
     }
     let netns = netns(job)?;
-    if let Some(record) = job.record()? {
+    let _call = job.lock()?;
+    if let Some(record) = job.current()? {
         let text = format!(
             "container {} has the attachment {} already: {}",
             job.call.container, job.call.ifname, record.device
@@ -70,16 +71,23 @@ fn hold<K: Kernel + Store + Neighbours>(
 ) -> Result<K::Hold, Failure> {
     let is_there =
         |netns: &String| job.kernel.find_netns(&NetnsChoice::Named(netns.clone())).is_ok();
+    let dir = job.place().dir;
+    let records = || -> Result<Vec<Found>, Failure> {
+        let all = job.kernel.neighbours(dir)?.into_iter();
+        Ok(all.filter(|found| found.says.device == *device).collect())
+    };
     let theirs = || -> Result<Option<String>, Failure> {
         let is_ours = job.kernel.stored(Shelf::Attachments, device)?.is_some();
-        Ok(job.kernel.allocated(device).filter(|_| !is_ours))
+        // What this program wrote for others is not theirs.
+        let all = records()?;
+        let by_us = !all.is_empty() && all.iter().all(|found| found.says.ours);
+        Ok(job.kernel.allocated(device).filter(|_| !is_ours && !by_us))
     };
     // One that lost its owner is given back first, as it was before that one.
     if theirs()?.is_some_and(|netns| !is_there(&netns)) {
-        let all = job.kernel.neighbours(job.place().dir)?;
-        for found in all.iter().filter(|found| found.says.device == *device) {
+        for found in &records()? {
             job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));
-            give_back(job.kernel, found, job.log)?;
+            give_back(job.kernel, found, None, dir, job.log)?;
         }
     }
     let hold = job.kernel.hold(device, engine::LOCK_WAIT)?;
@@ -94,7 +102,7 @@ fn tell<K: Neighbours>(job: &Job<'_, K>, netns: &NetnsId, attached: &Attached) {
     let record = &attached.record;
     let place =
         crate::engine::neighbours::Place { ifname: &job.call.ifname, dir: None, ..job.place() };
-    let document = Neighbour::write(&job.config.raw, record);
+    let document = Neighbour::write(&job.config.raw, record, attached.seen.pf_netdev.as_deref());
     let told = job.kernel.tell_neighbours(&place, &record.device, &netns.path, &document);
     if let Err(error) = told {
         job.log.line(Level::Warning, &format!("not written down for other plugins: {error}"));
@@ -162,9 +170,12 @@ fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
         .to_string()
         .parse()
         .map_err(|why: String| Failure::config("deviceID", address, &why))?;
+    let scope = Scope { here_only: true, all_classes: true, ..Scope::default() };
+    let inventory = job.kernel.observe(scope)?;
+    if inventory.pfs.iter().any(|pf| pf.pci() == Some(address)) {
+        return Err(Failure::config("deviceID", address, "the address of a VF; this is a PF"));
+    }
     if let Some(pf) = &wish.of_pf {
-        let scope = Scope { here_only: true, all_classes: true, ..Scope::default() };
-        let inventory = job.kernel.observe(scope)?;
         let named: Selector =
             pf.parse().map_err(|why: String| Failure::config("master", pf, &why))?;
         let named = named.pf(&inventory).map_err(crate::error::Error::from)?;
@@ -210,6 +221,7 @@ fn ip_config(given: &Reply) -> Result<IpConfig, Failure> {
         let to: Cidr = route.dst.parse().map_err(|_| {
             Failure::new(Code::Ipam, format!("the IPAM plugin gave a route to \"{}\"", route.dst))
         })?;
+        let to = to.network(); // the kernel takes no bits beyond the prefix
         let via = match &route.gw {
             Some(gw) => Some(parse(gw)?),
             None => gateway(to.address.is_ipv4())?,

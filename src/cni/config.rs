@@ -162,6 +162,9 @@ fn valid(raw: &Map<String, Value>) -> Result<Option<Vec<(String, String)>>, Fail
         return Err(Failure::new(Code::Config, "GC without a list of what stays")
             .details(format!("want the key {}, which may be empty", keys[0])));
     };
+    if list.is_null() {
+        return Ok(Some(Vec::new())); // nothing runs: a list that was never made
+    }
     let entry = |value: &Value| {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         Some((text("containerID")?, text("ifname")?))
@@ -169,6 +172,6 @@ fn valid(raw: &Map<String, Value>) -> Result<Option<Vec<(String, String)>>, Fail
     let list = list.as_array().map(|list| list.iter().map(entry).collect::<Option<Vec<_>>>());
     match list {
         Some(Some(list)) => Ok(Some(list)),
-        _ => Err(Failure::config(key, "this", "a list of objects with containerID and ifname")),
+        _ => Err(Failure::config(key, &raw[key], "a list of objects with containerID and ifname")),
     }
 }

@@ -12,20 +12,29 @@ use crate::model::record::Record;
 
 /// Detaches. What is not attached is detached already.
 pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
-    let device = if let Some(record) = job.record()? {
-        release(job, &record)
-    } else if let Some(found) = job.kernel.neighbour(&job.place())? {
-        let device = &found.says.device;
-        job.log.of_device(device);
-        job.log.line(Level::Info, &format!("another plugin attached it: {}", found.path));
-        give_back(job.kernel, &found, job.log).map_err(Failure::from)
-    } else {
-        job.log.line(Level::Info, "there is no such attachment: nothing to give back");
-        Ok(())
-    };
+    let _call = job.lock()?;
+    let is_it = |record: &Record| is_of(record, &job.call.container, &job.call.ifname);
+    let records: Vec<Record> = job.records()?.into_iter().filter(is_it).collect();
+    let mut devices: Vec<Result<(), Failure>> =
+        records.iter().map(|record| release(job, record)).collect();
+    match job.kernel.neighbour(&job.place())? {
+        Some(found) if records.is_empty() => {
+            job.log.of_device(&found.says.device);
+            job.log.line(Level::Info, &format!("another plugin attached it: {}", found.path));
+            // The namespace may be gone, or not be named.
+            let at = super::add::netns(job).ok();
+            let done = give_back(job.kernel, &found, at.as_ref(), job.place().dir, job.log);
+            devices.push(done.map_err(Failure::from));
+        }
+        None if records.is_empty() => {
+            job.log.line(Level::Info, "there is no such attachment: nothing to give back");
+        }
+        _ => {}
+    }
     let addresses = Ipam::of(job.config, job.call, job.input)
         .and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del)));
-    all_of([device, addresses])
+    devices.push(addresses);
+    all_of(devices)
 }
 
 /// Gives one device back, if it still is this call's.
@@ -38,15 +47,22 @@ fn release<K: Kernel + Store + Neighbours>(
     let still = |record: &Record| is_of(record, &job.call.container, &job.call.ifname);
     match detach(job.kernel, device, &still, job.log)? {
         Detached::Done(_) => job.log.line(Level::Info, "given back"),
-        Detached::NotAttached(_) => job.log.line(Level::Info, "it was given back meanwhile"),
+        Detached::NotAttached(_) => {
+            job.log.line(Level::Info, "it was given back meanwhile");
+            return Ok(());
+        }
         Detached::SetAside { kept, .. } => {
             job.log.line(Level::Warning, &format!("its record was no record; kept as {kept}"));
         }
     }
     let path = job.kernel.container_told_at(&job.place(), record.netns.inode);
-    job.kernel.untell_neighbours(&path, device)?;
+    job.kernel.untell_neighbours(&path, device, None)?;
     let place = Place { ifname: &job.call.ifname, dir: None, ..job.place() };
-    Ok(job.kernel.untell_neighbours(&job.kernel.told_at(&place), device)?)
+    Ok(job.kernel.untell_neighbours(
+        &job.kernel.told_at(&place),
+        device,
+        Some(&record.netns.path),
+    )?)
 }
 
 /// One failure of several.

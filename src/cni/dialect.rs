@@ -114,7 +114,7 @@ impl Wish {
             ));
         }
         let (source, of_pf) = keys.source(pf_only)?;
-        let driver = match (config.text("driver"), dpdk.as_ref().map(|(_, driver)| driver)) {
+        let driver = match (keys.text("driver")?, dpdk.as_ref().map(|(_, driver)| driver)) {
             (Some(one), Some(other)) if one != other => {
                 return Err(Failure::config(
                     "driver",
@@ -211,28 +211,41 @@ impl Keys<'_> {
         Err(Failure::config(key, value, &format!("one of {}", names.join(", "))))
     }
 
-    /// A value that a runtime may override: `runtimeConfig`, then `args.cni`, then CNI_ARGS, then
-    /// the configuration.
-    fn overridden(&self, key: &str, arg: &str) -> Option<(String, String)> {
-        let text = |value: &Value| match value {
-            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
+    /// A value that a runtime may override: `runtimeConfig`, then, of the MAC, `args.cni`, which is the
+    /// pod's own wish, then CNI_ARGS, then the configuration.
+    fn overridden(&self, key: &str, arg: &str) -> Result<Option<(String, String)>, Failure> {
+        let read = |name: String, value: Option<&Value>| match value {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => Ok(Some((name, text.clone()))),
+            Some(Value::Number(number)) => Ok(Some((name, number.to_string()))),
+            Some(other) => Err(Failure::config(&name, other, "a text or a number")),
         };
+        if let Some(found) = read(format!("runtimeConfig.{key}"), self.config.runtime.get(key))? {
+            return Ok(Some(found));
+        }
         let args = self.config.raw.get("args").and_then(|args| args.get("cni"));
-        let runtime = self.config.runtime.get(key).and_then(text);
-        let of_args = || args.and_then(|args| args.get(key)).and_then(text);
-        let of_env = || self.call.args.get(arg).filter(|value| !value.is_empty()).cloned();
-        let own = || self.get(key).and_then(text);
-        runtime
-            .map(|value| (format!("runtimeConfig.{key}"), value))
-            .or_else(|| of_args().map(|value| (format!("args.cni.{key}"), value)))
-            .or_else(|| of_env().map(|value| (format!("CNI_ARGS {arg}"), value)))
-            .or_else(|| own().map(|value| (key.to_owned(), value)))
+        let of_pod = args.and_then(|args| args.get(key)).filter(|_| key == "mac");
+        if let Some(found) = read(format!("args.cni.{key}"), of_pod)? {
+            return Ok(Some(found));
+        }
+        if let Some(value) = self.call.args.get(arg).filter(|value| !value.is_empty()) {
+            return Ok(Some((format!("CNI_ARGS {arg}"), value.clone())));
+        }
+        read(key.to_owned(), self.get(key))
+    }
+
+    /// A text, which must be one where the key is there.
+    fn text(&self, key: &str) -> Result<Option<&str>, Failure> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(other) => Err(Failure::config(key, other, "a text")),
+        }
     }
 
     fn mac(&self) -> Result<Option<MacAddr>, Failure> {
-        let Some((key, text)) = self.overridden("mac", "MAC") else { return Ok(None) };
+        let Some((key, text)) = self.overridden("mac", "MAC")? else { return Ok(None) };
         let bad = |why: &str| Failure::config(&key, format!("\"{text}\""), why);
         let mac: MacAddr = text.parse().map_err(|_| bad("six bytes, such as 02:00:00:00:00:01"))?;
         if mac.is_multicast() || mac.is_zero() {
@@ -277,7 +290,7 @@ impl Keys<'_> {
         let qos = self.number("vlanQoS", 0, 7)?;
         let protos = [("802.1q", VlanProto::Dot1q), ("802.1ad", VlanProto::Dot1ad)];
         let proto = self.choice("vlanProto", &protos)?;
-        let id = match self.overridden("vlan", "VLAN") {
+        let id = match self.overridden("vlan", "VLAN")? {
             None => None,
             Some((key, text)) => Some(
                 text.parse::<VlanId>()
@@ -361,7 +374,7 @@ impl Keys<'_> {
             text.parse::<Selector>()
                 .map_err(|why| Failure::config(key, format!("\"{text}\""), &why))
         };
-        let pf = match (self.config.text("master"), self.config.text("if0")) {
+        let pf = match (self.text("master")?, self.text("if0")?) {
             (Some(one), Some(other)) if one != other => {
                 return Err(Failure::config(
                     "master",
@@ -371,7 +384,7 @@ impl Keys<'_> {
             }
             (one, other) => one.map(|pf| ("master", pf)).or(other.map(|pf| ("if0", pf))),
         };
-        if let Some((key, text)) = self.overridden("deviceID", "deviceID") {
+        if let Some((key, text)) = self.overridden("deviceID", "deviceID")? {
             if pf_only {
                 return Err(Failure::config(
                     "pfOnly",
@@ -393,7 +406,7 @@ impl Keys<'_> {
             if pf_only {
                 return Ok((Source::Pf(selector), None));
             }
-            return Ok(match self.overridden("VF", "VF") {
+            return Ok(match self.overridden("VF", "VF")? {
                 Some((_, index)) if index.parse::<u16>().is_ok() => {
                     let one = format!("{pf}#{index}");
                     (

@@ -5,9 +5,9 @@ use super::failure::Failure;
 use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
-use crate::engine::detach::detach;
+use crate::engine::detach::{Detached, detach};
 use crate::engine::neighbours::{Found, Neighbours, Place, give_back};
-use crate::engine::store::{Shelf, Store};
+use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::model::record::Record;
 
@@ -26,7 +26,8 @@ pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Re
         let still = |now: &Record| ours(now) && !stays(now);
         match detach(job.kernel, &record.device, &still, job.log) {
             Err(error) => results.push(Err(Failure::from(error))),
-            Ok(_) => results.push(untell(job, &record)),
+            Ok(Detached::Done(_)) => results.push(untell(job, &record)),
+            Ok(_) => {}
         }
         if let (Ok(Some(ipam)), Some(container), Some(ifname)) =
             (&ipam, &record.owner.container, &record.owner.ifname)
@@ -46,9 +47,9 @@ fn untell<K: Neighbours>(job: &Job<'_, K>, record: &Record) -> Result<(), Failur
     };
     let told = Place { container, ifname, dir: job.place().dir };
     let path = job.kernel.container_told_at(&told, record.netns.inode);
-    job.kernel.untell_neighbours(&path, &record.device)?;
+    job.kernel.untell_neighbours(&path, &record.device, None)?;
     let path = job.kernel.told_at(&Place { container, ifname, dir: None });
-    Ok(job.kernel.untell_neighbours(&path, &record.device)?)
+    Ok(job.kernel.untell_neighbours(&path, &record.device, Some(&record.netns.path))?)
 }
 
 /// Attachments of this network that other plugins made before the node was switched over.
@@ -56,24 +57,23 @@ fn of_other_plugins<K: Kernel + Store + Neighbours>(
     job: &Job<'_, K>,
     valid: &[(String, String)],
 ) -> Vec<Result<(), Failure>> {
-    let found = match job.kernel.neighbours(job.place().dir) {
-        Ok(found) => found,
+    let dir = job.place().dir;
+    let all = match job.kernel.neighbours(dir) {
+        Ok(all) => all,
         Err(error) => return vec![Err(error.into())],
     };
-    let stays = |found: &Found| {
-        valid
-            .iter()
-            .any(|(container, ifname)| (container, ifname) == (&found.container, &found.ifname))
+    let stays =
+        |found: &Found| valid.iter().any(|(container, ifname)| found.is_of(container, ifname));
+    // A VF that an attachment which stays has is not touched, whatever else is written of it.
+    let is_kept = |found: &Found| {
+        all.iter().any(|other| other.says.device == found.says.device && stays(other))
     };
-    let is_ours =
-        |found: &&Found| found.says.network.as_ref() == Some(&job.config.name) && !stays(found);
-    let recorded = |found: &Found| {
-        matches!(job.kernel.stored(Shelf::Attachments, &found.says.device), Ok(Some(_)))
+    let is_left = |found: &&Found| {
+        found.says.network.as_ref() == Some(&job.config.name) && !found.says.ours && !is_kept(found)
     };
-    let left = found.iter().filter(is_ours).filter(|found| !recorded(found));
     let release = |found: &Found| {
         job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));
-        give_back(job.kernel, found, job.log).map_err(Failure::from)
+        give_back(job.kernel, found, None, dir, job.log).map_err(Failure::from)
     };
-    left.map(release).collect()
+    all.iter().filter(is_left).map(release).collect()
 }

@@ -37,7 +37,10 @@ impl<'a> Ipam<'a> {
         call: &'a Call,
         input: &'a [u8],
     ) -> Result<Option<Self>, Failure> {
-        let Some(kind) = config.ipam.as_deref() else { return Ok(None) };
+        // Where ADD asks for no addresses there are none to check or to give back.
+        let without = config.raw.get("l2enable") == Some(&Value::Bool(true))
+            || config.raw.get("dpdk").is_some_and(|dpdk| !dpdk.is_null());
+        let Some(kind) = config.ipam.as_deref().filter(|_| !without) else { return Ok(None) };
         let dirs = call.path.split(':').filter(|dir| !dir.is_empty());
         let mut programs = dirs.map(|dir| Path::new(dir).join(kind));
         let program = programs.find(|program| is_program(program));
@@ -51,16 +54,30 @@ impl<'a> Ipam<'a> {
     /// Asks for addresses.
     pub fn add(&self) -> Result<Reply, Failure> {
         let Some(program) = &self.program else { return fixipam::add(self.config, self.call) };
-        let text = self.run(program, Command::Add)?;
-        let value: Value = serde_json::from_slice(&text).map_err(|error| {
-            self.failure(&format!("answered no JSON ({error})"), &String::from_utf8_lossy(&text))
-        })?;
-        let reply =
-            Reply::parse(&value).map_err(|failure| self.failure(&failure.msg, &failure.details))?;
-        if reply.ips.is_empty() {
-            return Err(self.failure("gave no address", ""));
+        let read = |text: Vec<u8>| {
+            let value: Value = serde_json::from_slice(&text).map_err(|error| {
+                let text = String::from_utf8_lossy(&text);
+                self.failure(&format!("answered no JSON ({error})"), &text)
+            })?;
+            let reply = Reply::parse(&value)
+                .map_err(|failure| self.failure(&failure.msg, &failure.details))?;
+            if reply.ips.is_empty() {
+                return Err(self.failure("gave no address", ""));
+            }
+            Ok(reply)
+        };
+        match self.try_run(program, Command::Add) {
+            // It may have written down what cannot be used.
+            Ok(text) => read(text).map_err(|failure| self.given_back(failure)),
+            Err(Refused { late: true, failure, .. }) => Err(self.given_back(failure)),
+            Err(refused) => Err(refused.failure),
         }
-        Ok(reply)
+    }
+
+    fn given_back(&self, failure: Failure) -> Failure {
+        let Err(also) = self.pass_on(Command::Del) else { return failure };
+        let details = format!("{}\nnor could it give back: {}", failure.details, also.msg);
+        failure.details(details.trim_start().to_owned())
     }
 
     /// Passes a command on that has no answer.
@@ -96,6 +113,10 @@ impl<'a> Ipam<'a> {
     /// Runs it. One that does not speak the configuration's version is asked again in 1.0.0; one that
     /// is older than GC and STATUS has nothing to do for them.
     fn run(&self, program: &Path, command: Command) -> Result<Vec<u8>, Failure> {
+        self.try_run(program, command).map_err(|refused| refused.failure)
+    }
+
+    fn try_run(&self, program: &Path, command: Command) -> Result<Vec<u8>, Refused> {
         let is_new = matches!(command, Command::Gc | Command::Status);
         if is_new && !self.speaks(program, self.config.version) {
             return Ok(Vec::new());
@@ -103,9 +124,9 @@ impl<'a> Ipam<'a> {
         match self.once(program, command, self.input, &[]) {
             Err(Refused { code: Some(1), .. }) if self.config.version > Version::V100 => {
                 let input = self.in_version(Version::V100);
-                self.once(program, command, &input, &[]).map_err(|refused| refused.failure)
+                self.once(program, command, &input, &[])
             }
-            done => done.map_err(|refused| refused.failure),
+            done => done,
         }
     }
 
@@ -148,7 +169,7 @@ impl<'a> Ipam<'a> {
             let _ = child.kill();
             let _ = child.wait();
             let what = format!("did not answer {} within {} s", command.text(), WITHIN.as_secs());
-            return Err(self.refused(None, &what, ""));
+            return Err(Refused { late: true, ..self.refused(None, &what, "") });
         };
         if status.success() {
             return Ok(text);
@@ -170,13 +191,15 @@ impl<'a> Ipam<'a> {
         let failure = self.failure(what, details);
         let again = code == Some(Code::TryAgain as u64);
         let failure = if again { Failure { code: Code::TryAgain, ..failure } } else { failure };
-        Refused { code, failure }
+        Refused { code, failure, late: false }
     }
 }
 
 /// How a plugin refused, and the code that it gave.
 struct Refused {
     code: Option<u64>,
+    /// It did not answer in time, and may have done it.
+    late: bool,
     failure: Failure,
 }
 

@@ -31,6 +31,7 @@ use self::version::Version;
 use crate::engine::neighbours::{Neighbours, Place};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
+use crate::model::ids::DeviceId;
 use crate::model::record::Record;
 
 /// Reads a variable of the environment.
@@ -171,6 +172,34 @@ impl<K: Kernel + Store> Job<'_, K> {
     fn record(&self) -> Result<Option<Record>, Failure> {
         let is_it = |record: &Record| is_of(record, &self.call.container, &self.call.ifname);
         Ok(self.records()?.into_iter().find(is_it))
+    }
+
+    /// The same, if it is complete and of this boot: what is left of others is in nobody's way.
+    fn current(&self) -> Result<Option<Record>, Failure> {
+        let boot_id = self.kernel.moment()?.boot_id;
+        let all = self.kernel.all_stored(Shelf::Attachments)?.into_iter();
+        let complete = all.filter_map(|stored| match stored {
+            Stored::Attached(record) => Some(record),
+            _ => None,
+        });
+        let is_it = |record: &Record| {
+            record.boot_id == boot_id && is_of(record, &self.call.container, &self.call.ifname)
+        };
+        Ok(complete.into_iter().find(is_it))
+    }
+
+    /// Keeps other calls about the same attachment away: a DEL must not come between the addresses
+    /// and the VF of an ADD. Of some thousand locks, so that they do not grow with the containers.
+    fn lock(&self) -> Result<K::Guard, Failure> {
+        let text = format!("{}-{}", self.call.container, self.call.ifname);
+        let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193); // FNV-1a
+        let number = text.bytes().fold(0x811c_9dc5, mix) % 4096;
+        let name = DeviceId::new("cni", &format!("call{number}"));
+        let name = name.ok_or_else(|| Failure::new(Code::Failed, "a lock without a name"))?;
+        let wait = crate::engine::attach::LOCK_WAIT;
+        self.kernel
+            .lock_device(&name, None, wait)
+            .map_err(|error| Failure { code: Code::TryAgain, ..Failure::from(error) })
     }
 }
 

@@ -28,11 +28,9 @@ pub struct Place<'a> {
 /// A record of another plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Whose it is.
-    pub container: String,
-    /// Which interface.
-    pub ifname: String,
-    /// Path of the namespace that the VF was given to, where that is known.
+    /// Container and interface, as its file is called: `<container>-<interface>`. Both may have a dash.
+    pub name: String,
+    /// Path of the namespace that the VF is allocated to, be it by this record or by a later one.
     pub netns: Option<String>,
     /// Whether it was written since the kernel started: of VFs from before nothing is left.
     pub of_this_boot: bool,
@@ -40,6 +38,13 @@ pub struct Found {
     pub path: String,
     /// What it says.
     pub says: Neighbour,
+}
+
+impl Found {
+    /// Whether it is of this interface of this container.
+    pub fn is_of(&self, container: &str, ifname: &str) -> bool {
+        self.name == format!("{container}-{ifname}")
+    }
 }
 
 /// What other plugins keep.
@@ -72,8 +77,8 @@ pub trait Neighbours {
     /// Where that is.
     fn container_told_at(&self, place: &Place<'_>, inode: u64) -> String;
 
-    /// Takes away what was written down of it.
-    fn untell_neighbours(&self, path: &str, device: &DeviceId) -> Result<()>;
+    /// Takes away what was written down of it, and the allocation if it is to that namespace.
+    fn untell_neighbours(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()>;
 
     /// Where an attachment is written down for them.
     fn told_at(&self, place: &Place<'_>) -> String;
@@ -82,20 +87,39 @@ pub trait Neighbours {
     fn hold(&self, device: &DeviceId, timeout: Duration) -> Result<Self::Hold>;
 }
 
-/// Gives a VF back that another plugin attached.
+/// Gives a VF back that another plugin attached; `at` is the namespace of the call, where it has one.
+///
+/// A record proves nothing but that there was an attachment: the VF may have got another owner since.
+/// Only where nothing speaks against it is it given back; the file goes in any case.
 pub fn give_back<K: Kernel + Store + Neighbours>(
     kernel: &K,
     found: &Found,
+    at: Option<&NetnsId>,
+    dir: Option<&str>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let device = &found.says.device;
     let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
     let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
     let _hold = kernel.hold(device, LOCK_WAIT)?;
+    // Looked at again under the lock: a second DEL comes while the first is at work.
+    let all = kernel.neighbours(dir)?;
+    if !all.iter().any(|other| other.path == found.path) {
+        return Ok(());
+    }
     let seen = kernel.inspect(device, None)?;
-    // Of another boot, or of somebody who has got it since: there is nothing to give back.
+    let find = |path: &String| kernel.find_netns(&NetnsChoice::Named(path.clone())).ok();
+    let allocated = found.netns.as_ref().and_then(find);
+    let has_another = all
+        .iter()
+        .any(|other| other.path != found.path && other.says.device == *device && !other.says.ours);
+    let is_elsewhere = match (&allocated, at) {
+        (Some(allocated), Some(at)) => allocated.inode != at.inode,
+        _ => false,
+    };
     let is_ours_now = kernel.stored(Shelf::Attachments, device)?.is_some();
-    if found.of_this_boot && seen.exists && !is_ours_now {
+    let is_its = !found.says.ours && !has_another && !is_elsewhere && !is_ours_now;
+    if found.of_this_boot && seen.exists && is_its {
         let record = record(kernel, found, &seen)?;
         // Written down like any other change: should this die, the next one finishes it.
         kernel.begin(Shelf::Attachments, &record)?;
@@ -111,7 +135,9 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         }
         kernel.forget(Shelf::Attachments, device)?;
     }
-    kernel.untell_neighbours(&found.path, device)
+    // The allocation is this record's only if no other has a claim to it.
+    let netns = found.netns.as_deref().filter(|_| is_its);
+    kernel.untell_neighbours(&found.path, device, netns)
 }
 
 /// What another plugin wrote down, as ours would have been.
@@ -125,6 +151,7 @@ fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<R
         original.driver.clone_from(&seen.driver);
     }
     original.driver_override.clone_from(&seen.driver_override);
+    let (container, ifname) = found.name.rsplit_once('-').unwrap_or((&found.name, ""));
     Ok(Record {
         format: FORMAT,
         boot_id: moment.boot_id,
@@ -134,11 +161,11 @@ fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<R
         vf_of: seen.vf_of.clone(),
         owner: Owner {
             network: found.says.network.clone().unwrap_or_else(|| "unknown".to_owned()),
-            container: Some(found.container.clone()),
-            ifname: Some(found.ifname.clone()),
+            container: Some(container.to_owned()),
+            ifname: Some(ifname.to_owned()),
         },
         netns,
-        ifname: found.ifname.clone(),
+        ifname: ifname.to_owned(),
         original,
         first: None,
         wanted: Wanted::default(),

@@ -296,8 +296,8 @@ impl Neighbours for Host {
         self.container_path(place, inode).display().to_string()
     }
 
-    fn untell_neighbours(&self, path: &str, device: &DeviceId) -> Result<()> {
-        self.remove_neighbour(path, device)
+    fn untell_neighbours(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()> {
+        self.remove_neighbour(path, device, netns)
     }
 
     fn told_at(&self, place: &Place<'_>) -> String {

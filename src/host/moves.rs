@@ -231,6 +231,11 @@ fn configure_here(
         let path = format!("/proc/sys/net/{family}/conf/{name}/{key}");
         let _ = sysfs::write(Path::new(&path), "1");
     }
+    if config.addresses.iter().any(|cidr| cidr.address.is_ipv6()) {
+        // Some runtimes switch it off in new namespaces.
+        let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+        let _ = sysfs::write(Path::new(&path), "0");
+    }
     for cidr in &config.addresses {
         let message = RouteNetlinkMessage::NewAddress(address(ifindex, cidr.address, cidr.prefix));
         netlink.request(message, NLM_F_CREATE | NLM_F_REPLACE)?;

@@ -36,7 +36,7 @@ impl Host {
         let name = format!("{}-{}", place.container, place.ifname);
         let mut paths = vec![dir.join(&name)];
         // xftony's are below a directory for each namespace, which may be gone by now.
-        let numbered = sysfs::names(&dir).into_iter().filter(|name| name.parse::<u64>().is_ok());
+        let numbered = sysfs::names(&dir).into_iter().filter(|name| is_numbered(&dir, name));
         paths.extend(numbered.map(|inode| dir.join(inode).join(format!("{name}.json"))));
         for path in paths {
             if let Some(found) = self.read_neighbour(&path)? {
@@ -51,7 +51,7 @@ impl Host {
         let mut paths = Vec::new();
         for name in sysfs::names_or_error(&dir)? {
             let path = dir.join(&name);
-            if name.parse::<u64>().is_ok() {
+            if is_numbered(&dir, &name) {
                 paths.extend(sysfs::names(&path).iter().map(|name| path.join(name)));
             } else {
                 paths.push(path);
@@ -64,36 +64,17 @@ impl Host {
         Ok(all)
     }
 
-    /// Reads one; `None`: there is no file, or none that is such a record. Links are not followed:
-    /// the directory may be open to others.
+    /// Reads one; `None`: there is no file, or none that is such a record.
     fn read_neighbour(&self, path: &Path) -> Result<Option<Found>> {
-        let open = OpenOptions::new()
-            .read(true)
-            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
-            .open(path);
-        let file = match open {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => return Ok(None),
-            Err(error) => return Err(failed("reading", path, &error)),
-        };
-        let meta = file.metadata().map_err(|error| failed("reading", path, &error))?;
-        let mut text = Vec::new();
-        if !meta.is_file() || file.take(LONGEST).read_to_end(&mut text).is_err() {
-            return Ok(None);
-        }
+        let Some((text, mtime)) = read_file(path)? else { return Ok(None) };
         let value: Option<Value> = serde_json::from_slice(&text).ok();
         let Some(says) = value.as_ref().and_then(Neighbour::parse) else { return Ok(None) };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = name.strip_suffix(".json").unwrap_or(&name);
-        // The interface has no separator in it, a container's id may.
-        let Some((container, ifname)) = name.rsplit_once('-') else { return Ok(None) };
-        let netns = fs::read_to_string(self.allocation_path(&says.device)).ok();
+        let name = name.strip_suffix(".json").unwrap_or(&name).to_owned();
         Ok(Some(Found {
-            container: container.to_owned(),
-            ifname: ifname.to_owned(),
-            netns: netns.map(|netns| netns.trim().to_owned()).filter(|netns| !netns.is_empty()),
-            of_this_boot: self.booted_at().is_none_or(|booted| meta.mtime() >= booted),
+            name,
+            netns: self.allocated_to(&says.device),
+            of_this_boot: self.booted_at().is_none_or(|booted| mtime >= booted),
             path: path.display().to_string(),
             says,
         }))
@@ -106,7 +87,8 @@ impl Host {
     }
 
     pub(super) fn allocated_to(&self, device: &DeviceId) -> Option<String> {
-        let text = fs::read_to_string(self.allocation_path(device)).ok()?;
+        let (text, _) = read_file(&self.allocation_path(device)).ok()??;
+        let text = String::from_utf8(text).ok()?;
         Some(text.trim().to_owned()).filter(|netns| !netns.is_empty())
     }
 
@@ -140,7 +122,12 @@ impl Host {
         Ok(path.display().to_string())
     }
 
-    pub(super) fn remove_neighbour(&self, path: &str, device: &DeviceId) -> Result<()> {
+    pub(super) fn remove_neighbour(
+        &self,
+        path: &str,
+        device: &DeviceId,
+        netns: Option<&str>,
+    ) -> Result<()> {
         let remove = |path: &Path| match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(failed("removing", path, &error))
@@ -148,7 +135,9 @@ impl Host {
             _ => Ok(()),
         };
         let path = Path::new(path);
-        remove(&self.allocation_path(device))?;
+        if netns.is_some() && self.allocated_to(device).as_deref() == netns {
+            remove(&self.allocation_path(device))?;
+        }
         remove(path)?;
         // xftony's directory of a namespace goes with its last record.
         let parent = path.parent().filter(|dir| {
@@ -192,6 +181,33 @@ impl Host {
             }
         }
     }
+}
+
+/// xftony's directory of a namespace; a link to one is not.
+fn is_numbered(dir: &Path, name: &str) -> bool {
+    name.parse::<u64>().is_ok() && dir.join(name).symlink_metadata().is_ok_and(|meta| meta.is_dir())
+}
+
+/// A file of others, and when it was written; `None`: there is none. Links are not followed, and what
+/// is no file is not waited for: the directory may be open to others.
+fn read_file(path: &Path) -> Result<Option<(Vec<u8>, i64)>> {
+    let open = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(path);
+    let none = [nix::libc::ELOOP, nix::libc::ENXIO, nix::libc::ENOTDIR];
+    let file = match open {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error().is_some_and(|errno| none.contains(&errno)) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed("reading", path, &error)),
+    };
+    let meta = file.metadata().map_err(|error| failed("reading", path, &error))?;
+    let mut text = Vec::new();
+    let is_read = meta.is_file() && file.take(LONGEST).read_to_end(&mut text).is_ok();
+    Ok(is_read.then(|| (text, meta.mtime())))
 }
 
 /// Whole or not at all. The file that is made must be new: a link that somebody put there is not

@@ -194,6 +194,25 @@ pub struct Cidr {
 }
 string_serde!(Cidr);
 
+impl Cidr {
+    /// The network it lies in: without the bits beyond the prefix.
+    #[must_use]
+    pub fn network(self) -> Self {
+        let (bits, prefix) = (u32::from(self.prefix), self.prefix);
+        let address = match self.address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
+                IpAddr::V4((u32::from(v4) & mask).into())
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0);
+                IpAddr::V6((u128::from(v6) & mask).into())
+            }
+        };
+        Self { address, prefix }
+    }
+}
+
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)

@@ -13,6 +13,9 @@ use super::ids::{DeviceId, MacAddr, PciAddress, VlanId};
 use super::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use super::record::{Original, Record};
 
+/// The key that tells this program's files from others'.
+const MARK: &str = "sriovctl";
+
 /// What a record of another plugin says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbour {
@@ -24,6 +27,8 @@ pub struct Neighbour {
     pub original: Original,
     /// Whether the driver is to be what it says, and not what it is.
     pub knows_driver: bool,
+    /// Whether this program wrote it, for others: it has better records of its own.
+    pub ours: bool,
 }
 
 impl Neighbour {
@@ -33,9 +38,10 @@ impl Neighbour {
         let address = text("deviceID").or_else(|| text("pci_addr"))?;
         let device = DeviceId::from(address.parse::<PciAddress>().ok()?);
         let network = text("name").map(str::to_owned);
+        let ours = value.get(MARK).is_some();
         if let Some(state) = value.get("OrigVfState").filter(|state| state.is_object()) {
             let original = original(state);
-            return Some(Self { device, network, original, knows_driver: false });
+            return Some(Self { device, network, original, knows_driver: false, ours });
         }
         // The dialects of 2017 and 2018; they wrote nothing down but what was bound.
         let driver = text("kernel_driver").map(str::to_owned);
@@ -44,6 +50,7 @@ impl Neighbour {
             device,
             network,
             knows_driver: driver.is_some(),
+            ours,
             original: Original {
                 driver,
                 settings: Some(VfSettings { vlan, ..VfSettings::default() }),
@@ -53,7 +60,11 @@ impl Neighbour {
     }
 
     /// How a VF was, as k8snetworkplumbingwg/sriov-cni reads it, beside the configuration.
-    pub fn write(config: &serde_json::Map<String, Value>, record: &Record) -> Value {
+    pub fn write(
+        config: &serde_json::Map<String, Value>,
+        record: &Record,
+        master: Option<&str>,
+    ) -> Value {
         let original = &record.original;
         let has = original.settings.clone().unwrap_or_default();
         let tag = has.vlan.unwrap_or_default();
@@ -62,7 +73,22 @@ impl Neighbour {
         // What a runtime added for the one call is not for the record.
         document.remove("prevResult");
         document.insert("deviceID".into(), record.device.name().into());
-        document.insert("DPDKMode".into(), (original.name.is_none()).into());
+        document.insert(MARK.into(), env!("CARGO_PKG_VERSION").into());
+        document.insert("DPDKMode".into(), record.ifname.is_empty().into());
+        // Without the PF's name it could not give the VF back, and what was set only where it reads so.
+        document.insert("Master".into(), master.unwrap_or_default().into());
+        if let Some(mac) = record.wanted.mac {
+            document.insert("mac".into(), mac.to_string().into());
+            document.insert("MAC".into(), mac.to_string().into());
+        }
+        let vlan = record.wanted.settings.iter().find_map(|attr| match attr {
+            super::step::VfAttr::Vlan(tag) => Some(tag.id.0),
+            _ => None,
+        });
+        match vlan {
+            Some(vlan) => drop(document.insert("vlan".into(), vlan.into())),
+            None => drop(document.remove("vlan")),
+        }
         document.insert("VFID".into(), record.vf_of.as_ref().map_or(0, |of| of.index.0).into());
         document.insert("ContIFNames".into(), record.ifname.clone().into());
         document.insert(
@@ -90,6 +116,7 @@ impl Neighbour {
     /// What a container is told of its device, as xftony/sriov-cni does.
     pub fn for_container(record: &Record) -> Value {
         json!({
+            MARK: env!("CARGO_PKG_VERSION"),
             "pci_addr": record.device.name(),
             "ifname": record.ifname,
             "kernel_driver": record.original.driver.clone().unwrap_or_default(),
@@ -233,8 +260,12 @@ mod tests {
             wanted: Wanted::default(),
         };
         let config = json!({"name": "n", "type": "sriov", "prevResult": {}});
-        let written = Neighbour::write(config.as_object().unwrap(), &record);
+        let written = Neighbour::write(config.as_object().unwrap(), &record, Some("eth0"));
         assert_eq!(Neighbour::parse(&written).unwrap().original, original);
         assert!(written.get("prevResult").is_none());
+        assert_eq!(
+            (&written["Master"], Neighbour::parse(&written).unwrap().ours),
+            (&json!("eth0"), true)
+        );
     }
 }

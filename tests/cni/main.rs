@@ -75,8 +75,7 @@ fn world(text: &str) -> FakeKernel {
                 let says: Value = serde_json::from_str(parts[3]).unwrap();
                 let says = sriovctl::model::neighbour::Neighbour::parse(&says).unwrap();
                 kernel.neighbours.borrow_mut().push(sriovctl::engine::neighbours::Found {
-                    container: parts[0].into(),
-                    ifname: parts[1].into(),
+                    name: format!("{}-{}", parts[0], parts[1]),
                     netns: Some(format!("/run/netns/{}", parts[2])),
                     of_this_boot: true,
                     path: format!("{}-{}", parts[0], parts[1]),

@@ -871,9 +871,7 @@ impl Neighbours for FakeKernel {
     type Hold = ();
 
     fn neighbour(&self, place: &Where<'_>) -> Result<Option<Found>> {
-        let is_it = |found: &&Found| {
-            (found.container.as_str(), found.ifname.as_str()) == (place.container, place.ifname)
-        };
+        let is_it = |found: &&Found| found.is_of(place.container, place.ifname);
         Ok(self.neighbours.borrow().iter().find(is_it).cloned())
     }
 
@@ -894,8 +892,7 @@ impl Neighbours for FakeKernel {
         document: &serde_json::Value,
     ) -> Result<()> {
         self.neighbours.borrow_mut().push(Found {
-            container: place.container.to_owned(),
-            ifname: place.ifname.to_owned(),
+            name: self.told_at(place),
             netns: Some(netns.to_owned()),
             of_this_boot: true,
             path: self.told_at(place),
@@ -917,7 +914,7 @@ impl Neighbours for FakeKernel {
         format!("{inode}/{}-{}.json", place.container, place.ifname)
     }
 
-    fn untell_neighbours(&self, path: &str, _: &DeviceId) -> Result<()> {
+    fn untell_neighbours(&self, path: &str, _: &DeviceId, _: Option<&str>) -> Result<()> {
         self.neighbours.borrow_mut().retain(|found| found.path != path);
         Ok(())
     }

@@ -405,3 +405,67 @@ END"
     call("DEL", "c1", "blue", &ours).exits(0);
     assert_eq!(ok(files), "");
 }
+
+/// What an independent review broke.
+pub fn odd_files_late_calls_and_odd_plugins_do_no_harm() {
+    node();
+    let before = state();
+    let of = |vf: u8| config(json!({"deviceID": format!("0000:01:10.{}", vf * 2)}));
+    // What is no file in a directory that others write to is not waited for, and fails nothing.
+    ok("mkdir -p /var/lib/cni/sriov/pci; mkfifo /var/lib/cni/sriov/pci/0000:01:10.2 /var/lib/cni/sriov/fifo-net1
+        ln -s /etc /var/lib/cni/sriov/4711; ln -s /etc/passwd /var/lib/cni/sriov/c9-net1
+        for s in all default; do ip netns exec blue sysctl -qw net.ipv6.conf.$s.disable_ipv6=1; done");
+    let added = call("ADD", "c1", "blue", &of(1)).exits(0).json();
+    assert_eq!(added["ips"].as_array().unwrap().len(), 2);
+    assert!(inside("blue").to_string().contains("fd01::"), "though IPv6 was off there");
+    call("DEL", "c9", "", &of(1)).exits(0);
+    let mut gc = of(1);
+    gc["cni.dev/valid-attachments"] = json!([{"containerID": "c1", "ifname": "net1"}]);
+    call("GC", "", "", &gc).exits(0);
+    assert!(!inside("blue").is_null());
+    call("DEL", "c1", "blue", &of(1)).exits(0);
+    ok("rm -rf /var/lib/cni/sriov/{pci,fifo-net1,4711,c9-net1}; test -s /etc/passwd");
+    // The late DEL of a former owner takes nothing of the next one's.
+    call("ADD", "old", "blue", &of(1)).exits(0);
+    ok("ip netns del blue; ip netns add blue");
+    call("ADD", "new", "red", &of(1)).exits(0);
+    call("DEL", "old", "", &of(1)).exits(0);
+    assert_eq!(ok("cat /var/lib/cni/sriov/pci/0000:01:10.2"), "/run/netns/red");
+    assert!(!inside("red").is_null());
+    call("DEL", "new", "red", &of(1)).exits(0);
+    // Nor does it touch what an administrator did with the VF since.
+    ok("ip link set eth0 vf 1 vlan 77");
+    call("DEL", "old", "", &of(1)).exits(0);
+    assert!(ok("ip link show eth0 | grep 'vf 1 '").contains("vlan 77"));
+    ok("ip link set eth0 vf 1 vlan 0");
+    // Four at once: each allocation names its own namespace.
+    let add = |vf: u8| {
+        format!(
+            "ip netns add n{vf}; CNI_COMMAND=ADD CNI_CONTAINERID=p{vf} CNI_IFNAME=net1 CNI_NETNS=/run/netns/n{vf} \
+             CNI_PATH={BIN} {BIN}/sriov <<< '{}' > /dev/null 2>&1 &",
+            of(vf)
+        )
+    };
+    ok(&format!("{}\nwait", (0..4).map(add).collect::<Vec<_>>().join("\n")));
+    for vf in 0..4 {
+        let path = format!("cat /var/lib/cni/sriov/pci/0000:01:10.{}", vf * 2);
+        assert_eq!(ok(&path), format!("/run/netns/n{vf}"));
+        call("DEL", &format!("p{vf}"), &format!("n{vf}"), &of(vf)).exits(0);
+        ok(&format!("ip netns del n{vf}"));
+    }
+    // An IPAM plugin that gives an address out and answers rubbish.
+    ok(&format!(
+        "cat > {BIN}/odd <<'END'
+#!/bin/sh
+[ $CNI_COMMAND = ADD ] || exec {BIN}/host-local
+{BIN}/host-local > /dev/null; echo rubbish
+END
+        chmod 755 {BIN}/odd"
+    ));
+    let mut odd = of(1);
+    odd["cniVersion"] = json!("1.0.0");
+    odd["ipam"]["type"] = json!("odd");
+    let error = call("ADD", "c1", "blue", &odd).exits(1).json();
+    assert!(error["msg"].as_str().unwrap().contains("answered no JSON"), "{error}");
+    assert_clean(&before);
+}

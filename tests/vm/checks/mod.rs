@@ -116,6 +116,7 @@ pub const SCENARIOS: &[Scenario] = &[
             cni::gc_gives_back_what_is_not_listed,
             cni::the_namespace_may_be_gone_before_del,
             cni::what_other_plugins_attached_is_given_back_from_their_records,
+            cni::odd_files_late_calls_and_odd_plugins_do_no_harm,
             cni::containerd_starts_seven_containers_that_ping_each_other,
         ],
     },
