@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::ids::{Cidr, IfName, MacAddr, VlanId};
+use crate::model::link::LinkState;
 use crate::model::selector::Selector;
 use crate::model::step::{Route, RouteOptions};
 
@@ -246,6 +247,16 @@ pub enum OnOff {
     On,
     /// Switched off
     Off,
+}
+
+impl From<Carrier> for LinkState {
+    fn from(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Auto => Self::Auto,
+            Carrier::Enable => Self::Enable,
+            Carrier::Disable => Self::Disable,
+        }
+    }
 }
 
 /// `attach`.

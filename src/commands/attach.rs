@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::console::{Bar, Console};
 use super::{StepView, netns_choice, step_views, write_json, writing};
-use crate::cli::{Attach, Carrier, OnOff, Proto};
+use crate::cli::{Attach, OnOff, Proto};
 use crate::engine::attach::{self as engine, Attached, Choice};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
@@ -149,11 +149,7 @@ fn request(args: &Attach) -> Result<Request> {
             max_tx_rate: args.max_tx_rate,
             spoofchk: args.spoofchk.map(|value| value == OnOff::On),
             trust: args.trust.map(|value| value == OnOff::On),
-            link_state: args.link_state.map(|state| match state {
-                Carrier::Auto => LinkState::Auto,
-                Carrier::Enable => LinkState::Enable,
-                Carrier::Disable => LinkState::Disable,
-            }),
+            link_state: args.link_state.map(LinkState::from),
             ..VfSettings::default()
         },
         config: IpConfig { addresses: args.address.clone(), routes },

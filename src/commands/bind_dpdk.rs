@@ -5,7 +5,7 @@ use std::io::Write;
 use super::bind_view::{DeviceView, View, write_text};
 use super::console::{Bar, Console};
 use super::{bind_status, write_json, writing};
-use crate::cli::{BindDpdk, Carrier, OnOff};
+use crate::cli::{BindDpdk, OnOff};
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
 use crate::engine::{Account, Kernel, Progress, Surroundings};
@@ -244,11 +244,7 @@ fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Requ
             vlan: args.vlan.map(tag),
             spoofchk: args.spoofchk.map(|value| value == OnOff::On),
             trust: args.trust.map(|value| value == OnOff::On),
-            link_state: args.link_state.map(|state| match state {
-                Carrier::Auto => LinkState::Auto,
-                Carrier::Enable => LinkState::Enable,
-                Carrier::Disable => LinkState::Disable,
-            }),
+            link_state: args.link_state.map(LinkState::from),
             ..VfSettings::default()
         },
         force: args.force,

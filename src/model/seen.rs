@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::assemble::is_userspace_driver;
 use super::ids::{Cidr, DeviceId};
 use super::link::{Link, VfSettings};
-use super::record::{NetnsId, VfOf};
+use super::record::{NetnsId, Original, VfOf};
 use super::step::{Place, VfRef};
 use super::usage::User;
 
@@ -59,6 +59,22 @@ impl Seen {
     /// Whether a driver has it that hands it to user space.
     pub fn is_userspace(&self) -> bool {
         self.driver.as_deref().is_some_and(is_userspace_driver)
+    }
+
+    /// How it is, to be written down before a change; the name of its interface only where that is
+    /// final.
+    pub fn original(&self, is_named: bool) -> Original {
+        let link = self.host_link();
+        Original {
+            name: link.filter(|_| is_named).map(|link| link.name.clone()),
+            altnames: link.map(|link| link.altnames.clone()).unwrap_or_default(),
+            mtu: link.and_then(|link| link.mtu),
+            mac: link.and_then(|link| link.mac),
+            up: link.is_some_and(|link| link.up == Some(true)),
+            settings: self.settings.clone(),
+            driver: self.driver.clone(),
+            driver_override: self.driver_override.clone(),
+        }
     }
 
     /// A name that nothing on the host has, for an interface whose own is taken.

@@ -12,7 +12,6 @@ use crate::model::binding::{DriverState, Ground};
 use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
-use crate::model::plan::bind;
 use crate::model::plan::restore as way_back;
 use crate::model::record::{FORMAT, Original, Owner, Record, Wanted};
 use crate::model::seen::Seen;
@@ -151,7 +150,7 @@ fn way<K: Kernel + Store + Surroundings>(
         }
         let driver = seen.driver.clone().unwrap_or_default();
         let record = to_native(kernel, &seen, driver, back)?;
-        let original = Original { driver_override: None, ..bind::original(&seen, true) };
+        let original = Original { driver_override: None, ..seen.original(true) };
         return Ok(Way::To(Box::new(Record { original, ..record }), seen));
     }
     if let Some(record) = record {

@@ -4,7 +4,7 @@ use super::mac::{MacStep, set_mac};
 use super::replay::differences;
 use crate::model::ids::{IfName, MacAddr};
 use crate::model::link::{Link, VfSettings};
-use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
+use crate::model::record::{FORMAT, NetnsId, Owner, Record, Wanted};
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{IpConfig, LinkSet, Place, Step, VfAttr};
 use crate::model::usage::User;
@@ -99,7 +99,7 @@ pub fn plan(
         owner: request.owner.clone(),
         netns: target.netns.clone(),
         ifname: ifname.clone(),
-        original: original(seen),
+        original: seen.original(true),
         first: None,
         wanted,
     };
@@ -169,20 +169,6 @@ fn refuse(
         return Err(Refusal::NeedsPf(needs_pf));
     }
     Ok(())
-}
-
-fn original(seen: &Seen) -> Original {
-    let link = seen.host_link();
-    Original {
-        name: link.map(|link| link.name.clone()),
-        altnames: link.map(|link| link.altnames.clone()).unwrap_or_default(),
-        mtu: link.and_then(|link| link.mtu),
-        mac: link.and_then(|link| link.mac),
-        up: link.is_some_and(|link| link.up == Some(true)),
-        settings: seen.settings.clone(),
-        driver: seen.driver.clone(),
-        driver_override: seen.driver_override.clone(),
-    }
 }
 
 /// The settings asked for, with what must be sent together filled up from the present.

@@ -182,7 +182,7 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         owner: Owner::manual(),
         netns: sight.host.clone(),
         ifname: String::new(),
-        original: original(seen, sight.is_named),
+        original: seen.original(sight.is_named),
         first: binding
             .map(|record| record.before_binding().clone())
             .or_else(|| as_its_driver_makes_it(seen, ground)),
@@ -198,7 +198,7 @@ fn as_its_driver_makes_it(seen: &Seen, ground: &Ground) -> Option<Original> {
     seen.is_userspace().then(|| Original {
         driver: Some(driver.clone()),
         driver_override: None,
-        ..original(seen, false)
+        ..seen.original(false)
     })
 }
 
@@ -338,21 +338,6 @@ fn bind(request: &Request, seen: &Seen, ground: &Ground, platform: &Platform) ->
         steps.push(set_override(afterwards));
     }
     steps
-}
-
-/// A device as it is; the name of its interface only where it is final.
-pub fn original(seen: &Seen, is_named: bool) -> Original {
-    let link = seen.host_link();
-    Original {
-        name: link.filter(|_| is_named).map(|link| link.name.clone()),
-        altnames: link.map(|link| link.altnames.clone()).unwrap_or_default(),
-        mtu: link.and_then(|link| link.mtu),
-        mac: link.and_then(|link| link.mac),
-        up: link.is_some_and(|link| link.up == Some(true)),
-        settings: seen.settings.clone(),
-        driver: seen.driver.clone(),
-        driver_override: seen.driver_override.clone(),
-    }
 }
 
 fn wanted(request: &Request, seen: &Seen) -> Wanted {
