@@ -1,12 +1,15 @@
 //! What the page of `sriovctl cni` has beyond the command line.
 
 /// Keys of the configuration.
-pub const KEYS: [(&str, &str); 28] = [
+pub const KEYS: [(&str, &str); 29] = [
     ("deviceID", "PCI address of the VF; normally put in by Multus."),
     ("master, if0", "The PF of which a free VF is taken, or VF of CNI_ARGS."),
     ("pool", "PFs and VFs of which a free one is taken, e.g. [\"eth0\", \"eth1#0-3\"]."),
     ("pfOnly", "true: the PF itself."),
-    ("if0name", "Name in the container, instead of CNI_IFNAME; not eth0, eth1 or lo."),
+    (
+        "if0name",
+        "Name in the container, instead of CNI_IFNAME; not eth0, eth1 or lo. A second port of the same device gets that name with d1.",
+    ),
     (
         "mac",
         "MAC; also runtimeConfig.mac, args.cni.mac and CNI_ARGS MAC, which come before it in this order.",
@@ -23,7 +26,10 @@ pub const KEYS: [(&str, &str); 28] = [
         "dpdk",
         "kernel_driver, dpdk_driver: as driver, and no addresses; dpdk_tool is accepted and never run.",
     ),
-    ("ipam", "The IPAM plugin and what it needs; absent: no addresses. fixipam is built in."),
+    (
+        "ipam",
+        "The IPAM plugin and what it needs; absent: no addresses. It is asked when the interface is in the container; one that does not answer within 60 s is ended. fixipam is built in.",
+    ),
     ("l2enable", "true: no addresses."),
     (
         "cniDir, containerRecord",
@@ -33,6 +39,7 @@ pub const KEYS: [(&str, &str); 28] = [
     ("prevResult", "Passed through and extended."),
     ("logLevel", "error, warning, info or debug."),
     ("logFile", "Where lines go; without it errors and warnings go to standard error."),
+    ("syslog", "true: lines go to the host's syslog or journal, beside the file."),
     ("cni.dev/valid-attachments", "For GC: what stays; cni.dev/attachments is understood as well."),
     ("CNI_ARGS VF", "Number of the VF, with master."),
     ("CNI_ARGS VLAN", "As vlan."),

@@ -11,13 +11,13 @@ use super::{Command, Job};
 use crate::engine::attach::{self as engine, Attached, Choice};
 use crate::engine::neighbours::{Found, Neighbours, give_back};
 use crate::engine::store::{Shelf, Store};
-use crate::engine::{Kernel, NetnsChoice, Silent, Surroundings};
+use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::Kind;
 use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::neighbour::Neighbour;
 use crate::model::plan::attach::Request;
-use crate::model::record::{NetnsId, Owner};
+use crate::model::record::{NetnsId, Owner, Record};
 use crate::model::selector::Selector;
 use crate::model::step::{IpConfig, Route, RouteOptions};
 
@@ -41,27 +41,56 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     let choice = choice(job, &wish)?;
     let ipam = if wish.addresses { Ipam::of(job.config, job.call, job.input)? } else { None };
     let request = request(job, &wish);
-    let _hold = match &wish.source {
-        Source::Device(address) => Some(hold(job, &DeviceId::from(*address))?),
-        _ => None,
+    let attached = {
+        let _hold = match &wish.source {
+            Source::Device(address) => Some(hold(job, &DeviceId::from(*address))?),
+            _ => None,
+        };
+        let attached = engine::attach(job.kernel, &choice, &netns, &request, false, job.log)
+            .map_err(|error| refusal(job, &wish, error))?;
+        tell(job, &netns, &attached);
+        attached
     };
-    // What would be refused is refused before an address is asked for.
-    engine::attach(job.kernel, &choice, &netns, &request, true, &Silent)
-        .map_err(|error| refusal(job, &wish, error))?;
+    let record = attached.record.clone();
+    job.log.of_device(&record.device);
+    // Only now: an IPAM plugin may want to see the interface (dhcp, those that look for duplicates),
+    // and nobody else is kept waiting for it.
     let given = match &ipam {
-        Some(ipam) => ipam.add()?,
+        Some(ipam) => ipam.add().map_err(|failure| undo(job, &record, None, failure))?,
         None => Reply::default(),
     };
-    let attached = ip_config(&given).and_then(|config| {
-        let request = Request { config, ..request };
-        engine::attach(job.kernel, &choice, &netns, &request, false, job.log)
-            .map_err(|error| refusal(job, &wish, error))
-    });
-    let attached = attached.map_err(|failure| release(job, ipam.as_ref(), failure))?;
-    job.log.of_device(&attached.record.device);
+    let attached = ip_config(&given)
+        .and_then(|config| {
+            let done = engine::configure(job.kernel, attached, &request, config, job.log);
+            done.map_err(Failure::from)
+        })
+        .map_err(|failure| undo(job, &record, ipam.as_ref(), failure))?;
     job.log.line(Level::Info, &format!("attached {} as {}", attached.name, wish.ifname));
-    tell(job, &netns, &attached);
     Ok(reply(job, &wish, &netns, &attached, given).render(job.config.version))
+}
+
+/// After a failure: the addresses and the device are given back, and the failure says what could
+/// not be.
+fn undo<K: Kernel + Store + Neighbours>(
+    job: &Job<'_, K>,
+    record: &Record,
+    ipam: Option<&Ipam<'_>>,
+    failure: Failure,
+) -> Failure {
+    let addresses = ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del));
+    let mut said = vec![failure.details.clone()];
+    let mut left = |what: String| {
+        job.log.line(Level::Warning, &what);
+        said.push(what);
+    };
+    if let Err(also) = addresses {
+        left(format!("the addresses were not given back: {}", also.msg));
+    }
+    match super::del::release(job, record) {
+        Ok(()) => said.push(format!("{} is as it was before", record.device)),
+        Err(also) => left(format!("{} was not given back: {}", record.device, also.msg)),
+    }
+    failure.details(said.join("\n").trim_start().to_owned())
 }
 
 /// Keeps other plugins from the VF, unless one of them has it.
@@ -130,14 +159,6 @@ pub fn netns<K: Kernel>(job: &Job<'_, K>) -> Result<NetnsId, Failure> {
     job.kernel
         .find_netns(&NetnsChoice::Named(path.clone()))
         .map_err(|error| Failure { code: Code::Environment, ..Failure::from(error) })
-}
-
-/// Gives the addresses back after a failure, which says how that went.
-fn release<K>(job: &Job<'_, K>, ipam: Option<&Ipam<'_>>, failure: Failure) -> Failure {
-    let Some(Err(also)) = ipam.map(|ipam| ipam.pass_on(Command::Del)) else { return failure };
-    job.log.line(Level::Warning, &also.msg);
-    let details = format!("{}\nthe addresses were not given back: {}", failure.details, also.msg);
-    failure.details(details.trim_start().to_owned())
 }
 
 fn refusal<K: Kernel + Store>(
@@ -250,18 +271,22 @@ fn reply<K>(
     given: Reply,
 ) -> Reply {
     let mut reply = job.config.previous.clone().unwrap_or_default();
-    let link = attached.seen.link.as_ref().map(|(_, link)| link);
-    let admin = attached.seen.settings.as_ref().and_then(|settings| settings.mac);
-    let mac = link.and_then(|link| link.mac).or(admin.filter(|mac| !mac.is_zero()));
     let index = reply.interfaces.len() as u64;
-    reply.interfaces.push(Interface {
-        name: wish.ifname.to_string(),
-        mac: mac.map(|mac| mac.to_string()),
-        mtu: link.and_then(|link| link.mtu),
-        sandbox: Some(netns.path.clone()),
-        pci_id: attached.record.device.pci().map(|pci| pci.to_string()),
-        socket_path: None,
-    });
+    for attached in [attached].into_iter().chain(&attached.ports) {
+        let link = attached.seen.link.as_ref().map(|(_, link)| link);
+        let admin = attached.seen.settings.as_ref().and_then(|settings| settings.mac);
+        let mac = link.and_then(|link| link.mac).or(admin.filter(|mac| !mac.is_zero()));
+        let name = &attached.record.ifname;
+        reply.interfaces.push(Interface {
+            // Of a device that user space drives the name is the runtime's alone.
+            name: if name.is_empty() { wish.ifname.to_string() } else { name.clone() },
+            mac: mac.map(|mac| mac.to_string()),
+            mtu: link.and_then(|link| link.mtu),
+            sandbox: Some(netns.path.clone()),
+            pci_id: attached.record.device.pci().map(|pci| pci.to_string()),
+            socket_path: None,
+        });
+    }
     reply
         .ips
         .extend(given.ips.into_iter().map(|ip| super::reply::Ip { interface: Some(index), ..ip }));

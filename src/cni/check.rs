@@ -14,7 +14,8 @@ use crate::model::step::Place;
 pub fn check<K: Kernel + Store + Surroundings + Neighbours>(
     job: &Job<'_, K>,
 ) -> Result<(), Failure> {
-    let Some(record) = job.record()? else {
+    let records = job.records_of_call()?;
+    let Some(record) = records.first() else {
         if let Some(found) = job.kernel.neighbour(&job.place())? {
             return of_another_plugin(job, &found);
         }
@@ -30,9 +31,12 @@ pub fn check<K: Kernel + Store + Surroundings + Neighbours>(
     if (netns.device, netns.inode) != (record.netns.device, record.netns.inode) {
         wrong.push(format!("it was attached to {}, which is another namespace", record.netns.path));
     }
-    let seen = job.kernel.inspect(&record.device, Some(&record.netns))?;
-    wrong.extend(state::drift(&record, &seen).iter().map(ToString::to_string));
-    wrong.extend(against_previous(job, &record.ifname, &seen));
+    for record in &records {
+        let seen = job.kernel.inspect(&record.device, Some(&record.netns))?;
+        let of = if records.len() > 1 { format!("{}: ", record.ifname) } else { String::new() };
+        wrong.extend(state::drift(record, &seen).iter().map(|drift| format!("{of}{drift}")));
+        wrong.extend(against_previous(job, &record.ifname, &seen));
+    }
     if !wrong.is_empty() {
         wrong.dedup();
         let text = format!("{} is not as it was attached: {}", record.device, wrong[0]);

@@ -13,32 +13,47 @@ use crate::model::record::Record;
 /// Detaches. What is not attached is detached already.
 pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
     let _call = job.lock()?;
-    let is_it = |record: &Record| is_of(record, &job.call.container, &job.call.ifname);
-    let records: Vec<Record> = job.records()?.into_iter().filter(is_it).collect();
-    let mut devices: Vec<Result<(), Failure>> =
-        records.iter().map(|record| release(job, record)).collect();
-    match job.kernel.neighbour(&job.place())? {
-        Some(found) if records.is_empty() => {
-            job.log.of_device(&found.says.device);
-            job.log.line(Level::Info, &format!("another plugin attached it: {}", found.path));
-            // The namespace may be gone, or not be named.
-            let at = super::add::netns(job).ok();
-            let done = give_back(job.kernel, &found, at.as_ref(), job.place().dir, job.log);
-            devices.push(done.map_err(Failure::from));
-        }
-        None if records.is_empty() => {
-            job.log.line(Level::Info, "there is no such attachment: nothing to give back");
-        }
-        _ => {}
+    let ipam = Ipam::of(job.config, job.call, job.input);
+    let addresses_first = matches!(&ipam, Ok(Some(ipam)) if ipam.needs_interface());
+    let addresses = || ipam?.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del));
+    // The device first where that is possible: whatever an IPAM plugin waits for, it is not lost.
+    if addresses_first {
+        let addresses = addresses();
+        return all_of([addresses].into_iter().chain(devices(job)));
     }
-    let addresses = Ipam::of(job.config, job.call, job.input)
-        .and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del)));
-    devices.push(addresses);
-    all_of(devices)
+    let devices = devices(job);
+    all_of(devices.into_iter().chain([addresses()]))
 }
 
-/// Gives one device back, if it still is this call's.
-fn release<K: Kernel + Store + Neighbours>(
+/// Gives back whatever device the attachment has, by our records or another plugin's.
+fn devices<K: Kernel + Store + Surroundings + Neighbours>(
+    job: &Job<'_, K>,
+) -> Vec<Result<(), Failure>> {
+    let ours = match job.records_of_call() {
+        Ok(records) => records,
+        Err(failure) => return vec![Err(failure)],
+    };
+    if !ours.is_empty() {
+        return ours.iter().map(|record| release(job, record)).collect();
+    }
+    let found = match job.kernel.neighbour(&job.place()) {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            job.log.line(Level::Info, "there is no such attachment: nothing to give back");
+            return Vec::new();
+        }
+        Err(error) => return vec![Err(error.into())],
+    };
+    job.log.of_device(&found.says.device);
+    job.log.line(Level::Info, &format!("another plugin attached it: {}", found.path));
+    // The namespace may be gone, or not be named.
+    let at = super::add::netns(job).ok();
+    let done = give_back(job.kernel, &found, at.as_ref(), job.place().dir, job.log);
+    vec![done.map_err(Failure::from)]
+}
+
+/// Gives one device back, if it still is this call's, with what was written down of it for others.
+pub fn release<K: Kernel + Store + Neighbours>(
     job: &Job<'_, K>,
     record: &Record,
 ) -> Result<(), Failure> {

@@ -56,7 +56,7 @@ pub enum Source {
 }
 
 /// Every key that means something, in any dialect or to the protocol.
-const KEYS: [&str; 38] = [
+const KEYS: [&str; 39] = [
     "cniVersion",
     "name",
     "type",
@@ -90,6 +90,7 @@ const KEYS: [&str; 38] = [
     "max_tx_rate",
     "logLevel",
     "logFile",
+    "syslog",
     "mtu",
     "driver",
     "pool",

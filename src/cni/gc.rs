@@ -68,8 +68,18 @@ fn of_other_plugins<K: Kernel + Store + Neighbours>(
     let is_kept = |found: &Found| {
         all.iter().any(|other| other.says.device == found.says.device && stays(other))
     };
+    // Some name no network, but the namespace: gone, it was everybody's last.
+    let has_nameless = all.iter().any(|found| found.says.network.is_none());
+    let namespaces = if has_nameless { job.kernel.namespaces() } else { Ok(Vec::new()) };
+    let is_gone = |inode: u64| {
+        namespaces.as_ref().is_ok_and(|all| all.iter().all(|netns| netns.inode != inode))
+    };
     let is_left = |found: &&Found| {
-        found.says.network.as_ref() == Some(&job.config.name) && !found.says.ours && !is_kept(found)
+        let is_of_this = match &found.says.network {
+            Some(network) => *network == job.config.name,
+            None => found.inode.is_some_and(is_gone),
+        };
+        is_of_this && !found.says.ours && !is_kept(found)
     };
     let release = |found: &Found| {
         job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));

@@ -28,6 +28,7 @@ pub struct Ipam<'a> {
     call: &'a Call,
     config: &'a Config,
     input: &'a [u8],
+    within: Duration,
 }
 
 impl<'a> Ipam<'a> {
@@ -48,7 +49,7 @@ impl<'a> Ipam<'a> {
             return Err(Failure::new(Code::Ipam, format!("there is no IPAM plugin {kind}"))
                 .details(format!("looked for it in CNI_PATH, {:?}", call.path)));
         }
-        Ok(Some(Self { kind, program, call, config, input }))
+        Ok(Some(Self { kind, program, call, config, input, within: WITHIN }))
     }
 
     /// Asks for addresses.
@@ -78,6 +79,11 @@ impl<'a> Ipam<'a> {
         let Err(also) = self.pass_on(Command::Del) else { return failure };
         let details = format!("{}\nnor could it give back: {}", failure.details, also.msg);
         failure.details(details.trim_start().to_owned())
+    }
+
+    /// Whether it gives addresses back through the interface that has them.
+    pub fn needs_interface(&self) -> bool {
+        self.kind == "dhcp"
     }
 
     /// Passes a command on that has no answer.
@@ -164,11 +170,12 @@ impl<'a> Ipam<'a> {
             let details = format!("{}: {error}", program.display());
             self.refused(None, "cannot be started", &details)
         })?;
-        let Some((text, status)) = talk(&mut child, input) else {
+        let Some((text, status)) = talk(&mut child, input, self.within) else {
             // Whatever it was waiting for, nobody waits for it any more.
             let _ = child.kill();
             let _ = child.wait();
-            let what = format!("did not answer {} within {} s", command.text(), WITHIN.as_secs());
+            let what =
+                format!("did not answer {} within {} s", command.text(), self.within.as_secs());
             return Err(Refused { late: true, ..self.refused(None, &what, "") });
         };
         if status.success() {
@@ -204,7 +211,11 @@ struct Refused {
 }
 
 /// Writes its input, reads its output, waits for its end; `None`: it takes too long.
-fn talk(child: &mut Child, input: &[u8]) -> Option<(Vec<u8>, std::process::ExitStatus)> {
+fn talk(
+    child: &mut Child,
+    input: &[u8],
+    within: Duration,
+) -> Option<(Vec<u8>, std::process::ExitStatus)> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let input = input.to_vec();
     // Threads, since a plugin may answer before it has read everything; they end with it.
@@ -221,8 +232,8 @@ fn talk(child: &mut Child, input: &[u8]) -> Option<(Vec<u8>, std::process::ExitS
         }
         let _ = sender.send(text); // nobody waits for it any more
     });
-    let end = Instant::now() + WITHIN;
-    let text = receiver.recv_timeout(WITHIN).ok()?;
+    let end = Instant::now() + within;
+    let text = receiver.recv_timeout(within).ok()?;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some((text, status)),
@@ -235,4 +246,41 @@ fn talk(child: &mut Child, input: &[u8]) -> Option<(Vec<u8>, std::process::ExitS
 fn is_program(path: &Path) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It may have written an address down before it got stuck.
+    #[test]
+    fn a_plugin_that_does_not_answer_is_ended_and_asked_to_give_back() {
+        let plugins = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cni/plugins");
+        let calls = std::env::temp_dir().join(format!("sriovctl-ipam-{}", std::process::id()));
+        let env = |name: &str| {
+            let value = match name {
+                "CNI_COMMAND" => "ADD",
+                "CNI_CONTAINERID" => "c1",
+                "CNI_NETNS" => "/run/netns/blue",
+                "CNI_IFNAME" => "net1",
+                "CNI_PATH" => plugins,
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let call = Call::read(&env).unwrap();
+        let input = format!(
+            r#"{{"cniVersion":"1.0.0","name":"blue","ipam":{{"type":"ipam-stuck"}},"calls":"{}"}}"#,
+            calls.display()
+        );
+        let config = Config::read(input.as_bytes(), &call).unwrap();
+        let ipam = Ipam::of(&config, &call, input.as_bytes()).unwrap().unwrap();
+        let failure = Ipam { within: Duration::from_secs(1), ..ipam }.add().unwrap_err();
+        let text = std::fs::read_to_string(&calls).unwrap();
+        std::fs::remove_file(&calls).unwrap();
+        assert_eq!(failure.msg, "the IPAM plugin ipam-stuck did not answer ADD within 1 s");
+        let calls: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!((calls[0], calls[2]), ("ADD", "DEL"), "{calls:?}");
+        assert!(!Path::new("/proc").join(calls[1]).exists(), "it still runs");
+    }
 }

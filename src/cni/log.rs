@@ -1,15 +1,24 @@
 //! What a call says besides its answer: `logLevel` and `logFile` as k8snetworkplumbingwg/sriov-cni
-//! has them. Standard output belongs to the answer.
+//! has them, and `syslog`. Standard output belongs to the answer.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
 
 use super::call::Call;
 use super::config::Config;
 use crate::engine::Progress;
+
+/// Where syslog and journald listen (syslog(3)).
+const SYSLOG: &str = "/dev/log";
+/// `LOG_DAEMON`.
+const FACILITY: u8 = 3 << 3;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +37,7 @@ pub enum Level {
 pub struct Log {
     level: Level,
     file: Option<Mutex<File>>,
+    syslog: Option<UnixDatagram>,
     /// Container, interface, command: in every line.
     call: String,
     device: Mutex<String>,
@@ -61,7 +71,15 @@ impl Log {
             of("containerID", &call.container),
             of("ifname", &call.ifname)
         );
-        Self { level, file: path.and_then(open).map(Mutex::new), call, device: Mutex::default() }
+        let asked =
+            config.is_some_and(|config| config.raw.get("syslog") == Some(&Value::Bool(true)));
+        Self {
+            level,
+            file: path.and_then(open).map(Mutex::new),
+            syslog: asked.then(|| syslog(Path::new(SYSLOG))).flatten(),
+            call,
+            device: Mutex::default(),
+        }
     }
 
     /// From now on every line names the device.
@@ -73,8 +91,8 @@ impl Log {
 
     /// Writes a line.
     pub fn line(&self, level: Level, text: &str) {
-        let to_stderr = self.file.is_none() && level <= Level::Warning;
-        if level > self.level || (self.file.is_none() && !to_stderr) {
+        let is_kept = self.file.is_some() || self.syslog.is_some();
+        if level > self.level || (!is_kept && level > Level::Warning) {
             return;
         }
         let word = match level {
@@ -86,13 +104,37 @@ impl Log {
         let device = self.device.lock().map(|device| device.clone()).unwrap_or_default();
         let device = if device.is_empty() { device } else { format!(" pci={device}") };
         let text = text.replace('\n', "; ");
-        let line = format!("{} level={word} {}{device} msg={text:?}\n", time(), self.call);
-        // A full disk must not fail a call either.
+        let line = format!("level={word} {}{device} msg={text:?}", self.call);
+        // Neither a full disk nor a logger that does not listen must fail a call.
+        if let Some(syslog) = &self.syslog {
+            let _ = syslog.send(record(level, &line).as_bytes());
+        }
+        let line = format!("{} {line}\n", time());
         let _ = match &self.file {
             Some(file) => file.lock().map(|mut file| file.write_all(line.as_bytes())).is_ok(),
+            None if self.syslog.is_some() => true,
             None => std::io::stderr().write_all(line.as_bytes()).is_ok(),
         };
     }
+}
+
+/// The logger of the host; one that is slow must not hold a call either.
+fn syslog(at: &Path) -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    socket.connect(at).ok()?;
+    Some(socket)
+}
+
+/// A line as syslog(3) sends it: the logger adds time and host.
+fn record(level: Level, line: &str) -> String {
+    let severity = match level {
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Info => 6,
+        Level::Debug => 7,
+    };
+    format!("<{}>sriov[{}]: {line}", FACILITY + severity, std::process::id())
 }
 
 impl Progress for Log {
@@ -133,15 +175,43 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn syslog_gets_the_line_with_its_severity() {
+        let dir = std::env::temp_dir().join(format!("sriovctl-log-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("log");
+        let logger = UnixDatagram::bind(&path).unwrap();
+        let log = Log {
+            level: Level::Info,
+            file: None,
+            syslog: syslog(&path),
+            call: "cmd=ADD".to_owned(),
+            device: Mutex::new("0000:01:10.0".to_owned()),
+        };
+        log.line(Level::Debug, "not said");
+        log.line(Level::Warning, "odd");
+        let mut text = [0; 200];
+        let length = logger.recv(&mut text).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let pid = std::process::id();
+        assert_eq!(
+            String::from_utf8_lossy(&text[..length]),
+            format!("<28>sriov[{pid}]: level=warning cmd=ADD pci=0000:01:10.0 msg=\"odd\"")
+        );
+        assert!(syslog(&path).is_none());
+    }
+
     #[test]
     fn days_are_dates() {
-        for (days, date) in [
+        for (days, expected) in [
             (0, (1970, 1, 1)),
             (59, (1970, 3, 1)),
             (11_016, (2000, 2, 29)),
             (20_781, (2026, 11, 24)),
         ] {
-            assert_eq!(super::date(days), date);
+            assert_eq!(date(days), expected);
         }
     }
 }

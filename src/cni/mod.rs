@@ -168,10 +168,12 @@ impl<K: Kernel + Store> Job<'_, K> {
         Ok(all.iter().filter_map(made).filter(|record| record.owner.ifname.is_some()).collect())
     }
 
-    /// The record of the attachment that the call is about.
-    fn record(&self) -> Result<Option<Record>, Failure> {
-        let is_it = |record: &Record| is_of(record, &self.call.container, &self.call.ifname);
-        Ok(self.records()?.into_iter().find(is_it))
+    /// The records of the attachment that the call is about, of a device's first port first.
+    fn records_of_call(&self) -> Result<Vec<Record>, Failure> {
+        let mut all = self.records()?;
+        all.retain(|record| is_of(record, &self.call.container, &self.call.ifname));
+        all.sort_by_key(|record| record.device.port());
+        Ok(all)
     }
 
     /// The same, if it is complete and of this boot: what is left of others is in nobody's way.

@@ -1,19 +1,24 @@
 //! `attach`: picks a VF, writes down how it is, and hands it over; or leaves everything as it was.
 
+mod address;
 mod choose;
 mod clear;
+mod ports;
 mod words;
 
 use std::time::Duration;
 
+pub use self::address::configure;
 use self::choose::{Candidate, candidates, nothing_free};
 pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo};
+pub(super) use self::ports::clear_ports;
 use self::words::refusal_error;
 use super::state::Drift;
 use super::store::{Shelf, Store};
 use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
+use crate::model::ids::DeviceId;
 use crate::model::plan::attach::{self, Moment, Plan, Request};
 use crate::model::plan::bind;
 use crate::model::record::{NetnsId, Record, Wanted};
@@ -61,6 +66,8 @@ pub struct Attached {
     pub already_so: Vec<String>,
     /// The device as it is now; as it was, if nothing was done.
     pub seen: Seen,
+    /// Its further ports, which went with it.
+    pub ports: Vec<Attached>,
 }
 
 /// Gives a device to a namespace; `dry_run` only tells how it would be done.
@@ -115,6 +122,15 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         if let Some(pf) = pf {
             no_resize_begun(self.kernel, pf).map_err(refused)?;
         }
+        self.attach_locked(device, dry_run)
+    }
+
+    fn attach_locked(
+        &self,
+        device: &DeviceId,
+        dry_run: bool,
+    ) -> std::result::Result<Attached, Failed> {
+        let refused = Failed::Refused;
         let held = clear_the_way(self.kernel, device, dry_run, self.progress).map_err(refused)?;
         let seen = self.kernel.inspect(device, None).map_err(refused)?;
         let target = self.target().map_err(refused)?;
@@ -129,6 +145,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         if dry_run {
             return Ok(Attached {
                 name: seen.name.clone(),
+                ports: self.attach_ports(&plan.record, dry_run).map_err(refused)?,
                 record: plan.record,
                 steps: plan.steps,
                 already_so: plan.already_so,
@@ -137,12 +154,13 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         }
         self.kernel.begin(Shelf::Attachments, &plan.record).map_err(refused)?;
         match self.run(&plan, &seen) {
-            Ok(now) => Ok(Attached {
+            Ok((now, ports)) => Ok(Attached {
                 name: seen.name,
                 record: plan.record,
                 steps: plan.steps,
                 already_so: plan.already_so,
                 seen: now,
+                ports,
             }),
             Err(error) => {
                 let (kernel, shelf) = (self.kernel, Shelf::Attachments);
@@ -181,6 +199,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 steps: plan.steps,
                 already_so,
                 seen,
+                ports: Vec::new(),
             });
         }
         kernel.begin(Shelf::Attachments, &record).map_err(Failed::Refused)?;
@@ -198,7 +217,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let then = Plan { record, ..then };
         // What is undone is the same; what was set up is known now.
         kernel.begin(Shelf::Attachments, &then.record).map_err(broken)?;
-        let now = self.run(&then, &seen).map_err(broken)?;
+        let (now, ports) = self.run(&then, &seen).map_err(broken)?;
         let steps = plan.steps.into_iter().chain(then.steps).collect();
         Ok(Attached {
             name: seen.name,
@@ -206,6 +225,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             steps,
             already_so: then.already_so,
             seen: now,
+            ports,
         })
     }
 
@@ -242,7 +262,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         })
     }
 
-    fn run(&self, plan: &Plan, before: &Seen) -> Result<Seen> {
+    fn run(&self, plan: &Plan, before: &Seen) -> Result<(Seen, Vec<Attached>)> {
         for step in &plan.steps {
             let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
             self.progress.stage(&phrase, 0);
@@ -255,21 +275,25 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 }
             }
         }
-        let (now, drift) = self.look_until_so(&plan.record)?;
-        if let Some(first) = drift.first() {
-            return Err(Error::new(
-                Kind::Unsupported,
-                format!("{}: {first}, though every step was accepted", before.name),
-            )
-            .device(before.name.clone()));
-        }
-        self.kernel.commit(Shelf::Attachments, &plan.record.device)?;
-        self.kernel.announce(
-            &plan.record.device,
-            &plan.record.netns,
-            &self.request.config.addresses,
-        );
-        Ok(now)
+        let now = self.settle(&plan.record, &before.name)?;
+        let ports = self.attach_ports(&plan.record, false)?;
+        self.conclude(&plan.record)?;
+        Ok((now, ports))
+    }
+
+    /// Looks whether everything is as it was asked for.
+    fn settle(&self, record: &Record, name: &str) -> Result<Seen> {
+        let (now, drift) = self.look_until_so(record)?;
+        let Some(first) = drift.first() else { return Ok(now) };
+        let message = format!("{name}: {first}, though every step was accepted");
+        Err(Error::new(Kind::Unsupported, message).device(name.to_owned()))
+    }
+
+    /// Makes the journal the record.
+    fn conclude(&self, record: &Record) -> Result<()> {
+        self.kernel.commit(Shelf::Attachments, &record.device)?;
+        self.kernel.announce(&record.device, &record.netns, &record.wanted.config.addresses);
+        Ok(())
     }
 }
 

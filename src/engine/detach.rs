@@ -1,6 +1,6 @@
 //! `detach`: gets a device back as it was, whatever became of it; or keeps the record and says why.
 
-use super::attach::LOCK_WAIT;
+use super::attach::{LOCK_WAIT, clear_ports};
 use super::restore::restore;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
@@ -26,8 +26,8 @@ pub enum Detached {
     },
 }
 
-/// Gets a device back, if `still` holds of the record under the lock: a former owner's detach must
-/// not take it from the next one.
+/// Gets a device back with all of its ports, if `still` holds of the record under the lock: a former
+/// owner's detach must not take it from the next one.
 pub fn detach<K: Kernel + Store>(
     kernel: &K,
     device: &DeviceId,
@@ -52,7 +52,8 @@ pub fn detach<K: Kernel + Store>(
     }
     // What another boot's record speaks of is gone; the VFs there are now are new ones.
     if record.boot_id == kernel.moment()?.boot_id {
-        let problems = restore(kernel, &record, progress)?;
+        let mut problems = clear_ports(kernel, &record, progress);
+        problems.extend(restore(kernel, &record, progress)?);
         if !problems.is_empty() {
             return Err(incomplete(&record, &problems));
         }

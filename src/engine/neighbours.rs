@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::attach::LOCK_WAIT;
 use super::restore::restore;
-use super::store::{Shelf, Store};
+use super::store::{Shelf, Store, Stored};
 use super::{Kernel, NetnsChoice, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
@@ -36,6 +36,8 @@ pub struct Found {
     pub of_this_boot: bool,
     /// Where it is.
     pub path: String,
+    /// The namespace by its inode, where it is kept below that.
+    pub inode: Option<u64>,
     /// What it says.
     pub says: Neighbour,
 }
@@ -117,7 +119,12 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         (Some(allocated), Some(at)) => allocated.inode != at.inode,
         _ => false,
     };
-    let is_ours_now = kernel.stored(Shelf::Attachments, device)?.is_some();
+    let is_ours_now = match kernel.stored(Shelf::Attachments, device)? {
+        None => false,
+        // A first try, that could not be ended.
+        Some(Stored::Unfinished(record)) => record.owner != owner(found),
+        Some(_) => true,
+    };
     let is_its = !found.says.ours && !has_another && !is_elsewhere && !is_ours_now;
     if found.of_this_boot && seen.exists && is_its {
         let record = record(kernel, found, &seen)?;
@@ -140,6 +147,16 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
     kernel.untell_neighbours(&found.path, device, netns)
 }
 
+/// For whom it was attached, as far as a name that may have dashes everywhere tells.
+fn owner(found: &Found) -> Owner {
+    let (container, ifname) = found.name.rsplit_once('-').unwrap_or((&found.name, ""));
+    Owner {
+        network: found.says.network.clone().unwrap_or_else(|| "unknown".to_owned()),
+        container: Some(container.to_owned()),
+        ifname: Some(ifname.to_owned()),
+    }
+}
+
 /// What another plugin wrote down, as ours would have been.
 fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<Record> {
     let moment = kernel.moment()?;
@@ -151,7 +168,7 @@ fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<R
         original.driver.clone_from(&seen.driver);
     }
     original.driver_override.clone_from(&seen.driver_override);
-    let (container, ifname) = found.name.rsplit_once('-').unwrap_or((&found.name, ""));
+    let owner = owner(found);
     Ok(Record {
         format: FORMAT,
         boot_id: moment.boot_id,
@@ -159,14 +176,11 @@ fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<R
         device: seen.device.clone(),
         incarnation: seen.incarnation,
         vf_of: seen.vf_of.clone(),
-        owner: Owner {
-            network: found.says.network.clone().unwrap_or_else(|| "unknown".to_owned()),
-            container: Some(container.to_owned()),
-            ifname: Some(ifname.to_owned()),
-        },
         netns,
-        ifname: ifname.to_owned(),
+        ifname: owner.ifname.clone().unwrap_or_default(),
+        owner,
         original,
+        ports: Vec::new(),
         first: None,
         wanted: Wanted::default(),
     })

@@ -372,6 +372,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
             driver: seen.driver.clone(),
             driver_override: seen.driver_override.clone(),
         },
+        ports: Vec::new(),
         first: None,
         wanted: Wanted::default(),
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::libc;
 
-use super::moves::ifindex_of;
+use super::moves::ifindex_here;
 use super::netlink::Netlink;
 use super::netns;
 use crate::model::ids::{Cidr, DeviceId, MacAddr};
@@ -32,7 +32,7 @@ pub fn announce(device: &DeviceId, at: &NetnsId, addresses: &[Cidr]) {
     }
     let work = || {
         let mut netlink = Netlink::route()?;
-        if let Some(ifindex) = ifindex_of(&mut netlink, device)?
+        if let Some(ifindex) = ifindex_here(device)?
             && let Some(mac) = wait_for_carrier(&mut netlink, ifindex)
         {
             let probed = netlink.tentative(ifindex)?;

@@ -8,12 +8,11 @@ use netlink_packet_route::link::LinkAttribute;
 use super::kmsg::KernelLog;
 use super::netlink::{Netlink, Refused, vf};
 use super::write::{self, Failed};
-use super::{Host, sysfs};
+use super::{Host, ports, sysfs};
 use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
-use crate::model::link::is_representor;
 use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
 
 /// Reading the number of VFs takes no time, unless a write of it is under way, which may take
@@ -164,7 +163,7 @@ impl Host {
     }
 
     fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
-        let ifindex = uplink_ifindex(&self.device_dir(&vf.pf))
+        let ifindex = ifindex(&self.device_dir(&vf.pf), vf.pf.port())
             .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
         let mut netlink = Netlink::route()?;
         self.patiently(step, timeout, || netlink.set_link(ifindex, vec![vf::set(vf.index, attr)]))
@@ -177,8 +176,8 @@ impl Host {
         attr: &LinkAttr,
         timeout: Duration,
     ) -> Result<Outcome> {
-        let ifindex = uplink_ifindex(&self.vf_dir(vf))
-            .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
+        let ifindex =
+            ifindex(&self.vf_dir(vf), 0).ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
         let mut netlink = Netlink::route()?;
         let attribute = || match attr {
             LinkAttr::Mac(mac) => LinkAttribute::Address(mac.0.to_vec()),
@@ -235,21 +234,13 @@ impl Host {
     }
 
     fn name_of(&self, pf: &DeviceId) -> String {
-        uplink(&self.device_dir(pf)).unwrap_or_else(|| pf.to_string())
+        ports::netdev(&self.device_dir(pf), pf.port()).unwrap_or_else(|| pf.to_string())
     }
 }
 
-/// The interface of a device that is no representor.
-fn uplink(dir: &Path) -> Option<String> {
-    let net = dir.join("net");
-    sysfs::names(&net).into_iter().find(|name| {
-        !sysfs::text(&net.join(name).join("phys_port_name"))
-            .is_some_and(|port| is_representor(&port))
-    })
-}
-
-pub(super) fn uplink_ifindex(dir: &Path) -> Option<u32> {
-    sysfs::number(&dir.join("net").join(uplink(dir)?).join("ifindex"))
+/// The number of the interface that a port of a device has on the host.
+pub(super) fn ifindex(dir: &Path, port: u16) -> Option<u32> {
+    sysfs::number(&dir.join("net").join(ports::netdev(dir, port)?).join("ifindex"))
 }
 
 fn stuck(step: &str, pid: i32, timeout: Duration) -> Error {

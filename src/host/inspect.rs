@@ -7,12 +7,12 @@ use std::path::Path;
 use super::netlink::Netlink;
 use super::pci::Alias;
 use super::sysfs::{self, Dir};
-use super::{Host, holders, netns, pci};
+use super::{Host, holders, netns, pci, ports};
 use crate::error::Result;
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::{Scope, VfFacts};
 use crate::model::ids::{DeviceId, PciAddress, VfIndex};
-use crate::model::link::{Link, VfReport, is_representor};
+use crate::model::link::{Link, VfReport};
 use crate::model::record::{NetnsId, VfOf};
 use crate::model::seen::Seen;
 use crate::model::step::Place;
@@ -24,13 +24,17 @@ impl Host {
         let vf_of = vf_of(&dir, device);
         let mut netlink = Netlink::route()?;
         let here = netlink.names()?;
-        let pf = vf_of.as_ref().and_then(|of| own_link(&here, &of.pf));
-        let own = own_link(&here, device).cloned();
+        let pf = vf_of.as_ref().and_then(|of| ports::own(&here, &of.pf, &ports::on_host));
+        let own = ports::own(&here, device, &ports::on_host);
+        // Where only its second port is here the first may be elsewhere.
+        let is_another =
+            |link: &Link| device.port() == 0 && ports::on_host(link).is_some_and(|port| port > 0);
         let link = match own {
-            Some(link) => Some((Place::Host, link)),
-            None if dir.exists() => elsewhere(device, hint)?,
-            None => None,
+            Some(link) if !is_another(link) => Some((Place::Host, link.clone())),
+            _ if !dir.exists() => None,
+            own => elsewhere(device, hint)?.or(own.map(|link| (Place::Host, link.clone()))),
         };
+        let own = link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link.ifindex);
         let report = match (pf, &vf_of) {
             (Some(pf), Some(of)) => report(&mut netlink, pf.ifindex, of.index)?,
             _ => None,
@@ -54,11 +58,12 @@ impl Host {
             pf_mtu: pf.and_then(|pf| pf.mtu),
             driver: facts.driver.clone(),
             driver_override: facts.driver_override.clone(),
+            ports: further_ports(&here, device, own),
             node: facts.node.clone(),
             addresses: Vec::new(),
             routes: Vec::new(),
             settings: report.map(|report| report.settings),
-            host_names: names_but(&here, device),
+            host_names: names_but(&here, own),
             there_names: BTreeSet::new(),
             users: Vec::new(),
             vf_of,
@@ -71,7 +76,7 @@ impl Host {
             };
             let (links, addresses, routes) =
                 netns::enter(&at.path, Some(at), look)?.unwrap_or_default();
-            seen.there_names = names_but(&links, device);
+            seen.there_names = names_but(&links, Some(link.ifindex));
             let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
             seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
             let own = routes.into_iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
@@ -93,7 +98,8 @@ fn dir_class(dir: &Path) -> Option<u32> {
     sysfs::hex(&dir.join("class"))
 }
 
-/// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`).
+/// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`). A port of a
+/// VF belongs to the same port of its PF, where that has several.
 pub(super) fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
     let pf: PciAddress = sysfs::link_name(&dir.join("physfn"))?.parse().ok()?;
     let physfn = dir.join("physfn");
@@ -101,35 +107,50 @@ pub(super) fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
         |name: &String| sysfs::link_name(&physfn.join(name)).as_deref() == Some(device.name());
     let link = sysfs::names(&physfn).into_iter().filter(|n| n.starts_with("virtfn")).find(is_it)?;
     let index = link.strip_prefix("virtfn")?.parse().ok()?;
-    Some(VfOf { pf: pf.into(), index: VfIndex(index) })
+    let port =
+        Some(device.port()).filter(|port| *port > 0 && ports::netdev(&physfn, *port).is_some());
+    let pf = DeviceId::from(pf).with_port(port.unwrap_or(0));
+    Some(VfOf { pf, index: VfIndex(index) })
 }
 
-/// The interface of a device, no representor.
-fn own_link<'a>(links: &'a [Link], device: &DeviceId) -> Option<&'a Link> {
-    let is_own = |link: &&Link| {
-        link.parent.as_ref() == Some(device)
-            && !link.phys_port_name.as_deref().is_some_and(is_representor)
-    };
-    links.iter().filter(is_own).min_by_key(|link| link.ifindex)
+/// The ports beside the first one that have an interface here.
+fn further_ports(here: &[Link], device: &DeviceId, own: Option<u32>) -> Vec<DeviceId> {
+    if device.port() > 0 {
+        return Vec::new();
+    }
+    let others = ports::of_device(here, device).into_iter();
+    let mut others: Vec<&Link> = others.filter(|link| Some(link.ifindex) != own).collect();
+    others.sort_by_key(|link| link.ifindex);
+    let numbers = others.into_iter().zip(1..).map(|(link, nth)| {
+        let known = ports::on_host(link).filter(|port| *port > 0);
+        device.with_port(known.unwrap_or(nth))
+    });
+    numbers.collect()
 }
 
 /// Looks for the interface in the namespace where it was last, then in all others.
 fn elsewhere(device: &DeviceId, hint: Option<&NetnsId>) -> Result<Option<(Place, Link)>> {
+    let look = |at: &NetnsId| netns::enter(&at.path, Some(at), || inside(device));
     if let Some(at) = hint
-        && let Some(links) = netns::links_at(at)?
-        && let Some(link) = own_link(&links, device)
+        && let Some(Some(link)) = look(at)?
     {
-        return Ok(Some((Place::Netns(at.clone()), link.clone())));
+        return Ok(Some((Place::Netns(at.clone()), link)));
     }
     for other in netns::others()? {
         let id = netns::id_of(&other)?;
         // A namespace may die while it is looked at; what was in it is on its way to the host.
-        let Ok(Some(links)) = netns::links_at(&id) else { continue };
-        if let Some(link) = own_link(&links, device) {
-            return Ok(Some((Place::Netns(id), link.clone())));
+        if let Ok(Some(Some(link))) = look(&id) {
+            return Ok(Some((Place::Netns(id), link)));
         }
     }
     Ok(None)
+}
+
+/// The interface of a device in the namespace of this thread.
+pub(super) fn inside(device: &DeviceId) -> Result<Option<Link>> {
+    let ports = ports::Inside::default();
+    let links = Netlink::route()?.names()?;
+    Ok(ports::own(&links, device, &|link| ports.dev_port(link)).cloned())
 }
 
 /// The settings of a VF. That they could not be read must not look like a VF that has none: nobody
@@ -146,8 +167,8 @@ fn report(netlink: &mut Netlink, pf_ifindex: u32, index: VfIndex) -> Result<Opti
     Ok(vfs.into_iter().find(|report| report.index == index))
 }
 
-fn names_but(links: &[Link], device: &DeviceId) -> BTreeSet<String> {
-    let others = links.iter().filter(|link| link.parent.as_ref() != Some(device));
+fn names_but(links: &[Link], own: Option<u32>) -> BTreeSet<String> {
+    let others = links.iter().filter(|link| Some(link.ifindex) != own);
     others.flat_map(|link| link.altnames.iter().chain([&link.name])).cloned().collect()
 }
 

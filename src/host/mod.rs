@@ -22,6 +22,7 @@ mod parallel;
 mod pci;
 pub mod pci_ids;
 mod persist;
+mod ports;
 mod state;
 mod sysfs;
 mod uppers;

@@ -15,11 +15,11 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sched::{CloneFlags, unshare};
 
+use super::inspect::inside;
 use super::netlink::{Netlink, Refused};
-use super::{Host, netns, sysfs};
+use super::{Host, netns, ports, sysfs};
 use crate::error::{Error, Result, libc_errno};
 use crate::model::ids::DeviceId;
-use crate::model::link::is_representor;
 use crate::model::record::NetnsId;
 use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Route, Step};
 
@@ -61,15 +61,11 @@ impl Host {
         let gone = || self.refused(step, libc_errno::ENODEV);
         match at {
             Place::Host => {
-                let ifindex = super::apply::uplink_ifindex(&self.device_dir(device));
+                let ifindex = super::apply::ifindex(&self.device_dir(device), device.port());
                 Ok((Netlink::route()?, ifindex.ok_or_else(gone)?))
             }
             Place::Netns(id) => {
-                let open = || {
-                    let mut netlink = Netlink::route()?;
-                    let ifindex = ifindex_of(&mut netlink, device)?;
-                    Ok((netlink, ifindex))
-                };
+                let open = || Ok((Netlink::route()?, ifindex_here(device)?));
                 let found = netns::enter(&id.path, Some(id), open)?;
                 let (netlink, ifindex) = found.ok_or_else(gone)?;
                 Ok((netlink, ifindex.ok_or_else(gone)?))
@@ -123,8 +119,9 @@ impl Host {
             self.patiently(step, timeout, || {
                 netlink.change_link(ifindex, (0, IFF_UP), to_scratch())
             })?;
-            ifindex = ifindex_of(&mut inside, device)?
-                .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
+            // Nothing else of the device is there.
+            let alone = ports::of_device(&inside.names()?, device).first().map(|link| link.ifindex);
+            ifindex = alone.ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
             // An altname that is the wanted name is in the way of it; the others come back later.
             let alt = inside.link(ifindex).map(|link| link.altnames).unwrap_or_default();
             if alt.iter().any(|alt| alt == name) {
@@ -168,11 +165,10 @@ impl Host {
         config: &IpConfig,
     ) -> Result<Outcome> {
         let work = || -> Result<std::result::Result<(), Refused>> {
-            let mut netlink = Netlink::route()?;
-            let Some(ifindex) = ifindex_of(&mut netlink, device)? else {
+            let Some(ifindex) = ifindex_here(device)? else {
                 return Ok(Err(Refused { errno: libc_errno::ENODEV, text: None }));
             };
-            Ok(configure_here(&mut netlink, ifindex, config))
+            Ok(configure_here(&mut Netlink::route()?, ifindex, config))
         };
         let done = netns::enter(&at.path, Some(at), work)?;
         match done {
@@ -194,14 +190,9 @@ fn flags(set: &LinkSet) -> (u32, u32) {
     }
 }
 
-/// The number of the device's interface in the socket's namespace.
-pub(super) fn ifindex_of(netlink: &mut Netlink, device: &DeviceId) -> Result<Option<u32>> {
-    let links = netlink.names()?;
-    let own = links.iter().filter(|link| {
-        link.parent.as_ref() == Some(device)
-            && !link.phys_port_name.as_deref().is_some_and(is_representor)
-    });
-    Ok(own.map(|link| link.ifindex).min())
+/// The number of the device's interface in the namespace of this thread.
+pub(super) fn ifindex_here(device: &DeviceId) -> Result<Option<u32>> {
+    Ok(inside(device)?.map(|link| link.ifindex))
 }
 
 fn altnames(ifindex: u32, names: &[String]) -> LinkMessage {

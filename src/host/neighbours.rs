@@ -76,6 +76,10 @@ impl Host {
             netns: self.allocated_to(&says.device),
             of_this_boot: self.booted_at().is_none_or(|booted| mtime >= booted),
             path: path.display().to_string(),
+            inode: path
+                .parent()
+                .and_then(|dir| dir.file_name()?.to_str()?.parse().ok())
+                .filter(|_| path.extension().is_some_and(|extension| extension == "json")),
             says,
         }))
     }

@@ -177,7 +177,9 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
 }
 
 fn file_name(device: &DeviceId) -> String {
-    format!("{}-{}.json", device.bus(), device.name())
+    let port = Some(device.port()).filter(|port| *port > 0);
+    let port = port.map(|port| format!("+{port}")).unwrap_or_default();
+    format!("{}-{}{port}.json", device.bus(), device.name())
 }
 
 fn device_of(file_name: &str) -> Option<DeviceId> {
@@ -294,6 +296,7 @@ mod tests {
                 driver: Some("igbvf".into()),
                 driver_override: None,
             },
+            ports: Vec::new(),
             first: None,
             wanted: Wanted::default(),
         }

@@ -304,12 +304,15 @@ impl FromStr for PciId {
 /// A device of any bus, as sysfs names it: `pci/0000:01:00.0`, `netdevsim/netdevsim7`.
 ///
 /// Steps and records name devices by this, since it survives what interface names and ifindexes
-/// do not.
+/// do not. Some NICs have several ports behind one PCI address, each with an interface of its own
+/// (mlx4): all but the first are named with their number, `0000:01:00.0+1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceId {
     bus: String,
     name: String,
+    /// Which of its ports, from 0.
+    port: u16,
 }
 string_serde!(DeviceId);
 
@@ -317,7 +320,23 @@ impl DeviceId {
     /// A device called `name` on `bus`; `None` where either could leave its sysfs directory.
     pub fn new(bus: &str, name: &str) -> Option<Self> {
         let safe = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('.');
-        (safe(bus) && safe(name)).then(|| Self { bus: bus.to_owned(), name: name.to_owned() })
+        let (name, port) = match name.rsplit_once('+').filter(|_| bus == "pci") {
+            Some((name, port)) => (name, port.parse().ok().filter(|port| *port > 0)?),
+            None => (name, 0),
+        };
+        let (bus, name) = (safe(bus).then_some(bus)?, safe(name).then_some(name)?);
+        Some(Self { bus: bus.to_owned(), name: name.to_owned(), port })
+    }
+
+    /// Which of its ports this is about, from 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The same device, another of its ports.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        Self { port, ..self.clone() }
     }
 
     /// The bus, e.g. `pci`.
@@ -325,7 +344,7 @@ impl DeviceId {
         &self.bus
     }
 
-    /// The name on the bus, e.g. `0000:01:00.0`.
+    /// The name on the bus, e.g. `0000:01:00.0`, which all of its ports share.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -343,17 +362,17 @@ impl DeviceId {
 
 impl From<PciAddress> for DeviceId {
     fn from(address: PciAddress) -> Self {
-        Self { bus: "pci".to_owned(), name: address.to_string() }
+        Self { bus: "pci".to_owned(), name: address.to_string(), port: 0 }
     }
 }
 
 /// Prints the bare address for PCI and `bus/name` for the rest.
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bus == "pci" {
-            f.write_str(&self.name)
-        } else {
-            write!(f, "{}/{}", self.bus, self.name)
+        match (self.bus.as_str(), self.port) {
+            ("pci", 0) => f.write_str(&self.name),
+            ("pci", port) => write!(f, "{}+{port}", self.name),
+            (bus, _) => write!(f, "{bus}/{}", self.name),
         }
     }
 }
@@ -366,7 +385,14 @@ impl FromStr for DeviceId {
             return Self::new(bus, name)
                 .ok_or_else(|| ParseIdError::new(text, "a device (want bus/name)"));
         }
-        text.parse::<PciAddress>().map(Self::from)
+        let (address, port) = match text.split_once('+') {
+            Some((address, port)) => (address, port.parse::<u16>().ok().filter(|port| *port > 0)),
+            None => (text, Some(0)),
+        };
+        let wrong =
+            || ParseIdError::new(text, "a device (want an address, +1 for its second port)");
+        let device = Self::from(address.parse::<PciAddress>()?);
+        Ok(device.with_port(port.ok_or_else(wrong)?))
     }
 }
 
@@ -444,5 +470,18 @@ mod tests {
         let sim: DeviceId = "netdevsim/netdevsim7".parse().unwrap();
         assert_eq!(sim.sysfs_dir(), "bus/netdevsim/devices/netdevsim7");
         assert_eq!("01:00.0".parse::<DeviceId>().unwrap().to_string(), "0000:01:00.0");
+    }
+
+    #[test]
+    fn further_ports_of_a_device_are_numbered() {
+        let second: DeviceId = "0000:01:00.0+1".parse().unwrap();
+        assert_eq!(second.to_string(), "0000:01:00.0+1");
+        assert_eq!((second.name(), second.port()), ("0000:01:00.0", 1));
+        assert_eq!(DeviceId::new("pci", "0000:01:00.0+1"), Some(second.clone()));
+        assert_eq!(second.with_port(0), "0000:01:00.0".parse().unwrap());
+        for text in ["0000:01:00.0+", "0000:01:00.0+0", "0000:01:00.0+x", "+1", "0000:01:00.0+-1"] {
+            assert!(text.parse::<DeviceId>().is_err(), "{text}");
+        }
+        assert!(DeviceId::new("pci", "0000:01:00.0+0").is_none());
     }
 }

@@ -256,6 +256,7 @@ mod tests {
             netns: NetnsId { path: "/x".into(), device: 0, inode: 0 },
             ifname: "net1".into(),
             original: original.clone(),
+            ports: Vec::new(),
             first: None,
             wanted: Wanted::default(),
         };

@@ -239,8 +239,12 @@ impl fmt::Display for Step {
             }
             Self::Configure { device, at, config } => {
                 let addresses: Vec<_> = config.addresses.iter().map(Cidr::to_string).collect();
-                let with = if addresses.is_empty() { "no address" } else { &*addresses.join(", ") };
-                write!(f, "bring {device} up in {} with {with}", at.path)
+                write!(f, "bring {device} up in {}", at.path)?;
+                if addresses.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, " with {}", addresses.join(", "))
+                }
             }
         }
     }

@@ -35,6 +35,9 @@ pub struct Record {
     pub ifname: String,
     /// How it was.
     pub original: Original,
+    /// Further ports of the device that went with it, each with a record of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<DeviceId>,
     /// Of a binding that followed another: how it was before the first, where `--restore` goes.
     #[serde(default)]
     pub first: Option<Original>,

@@ -33,6 +33,8 @@ pub struct Seen {
     pub driver_override: Option<String>,
     /// Its interface and where that is; `None`: it has none, or none that can be seen.
     pub link: Option<(Place, Link)>,
+    /// Its further ports that have an interface on the host.
+    pub ports: Vec<DeviceId>,
     /// Device node through which a user-space driver uses it.
     pub node: Option<String>,
     /// Addresses of its interface, when that is in another namespace.

@@ -69,15 +69,18 @@ fn world(text: &str) -> FakeKernel {
                 let (out, code) = call(&kernel, &add_env(parts[0], parts[1], parts[2]), parts[3]);
                 assert_eq!(code, 0, "{line}: {out}");
             }
-            // theirs CONTAINER IFNAME NETNS JSON: another plugin attached it
+            // theirs CONTAINER IFNAME NETNS JSON: another plugin attached it; one that keeps its
+            // record below the inode of the namespace says so by the key `inode`
             "theirs" => {
                 let parts: Vec<&str> = rest.splitn(4, ' ').collect();
                 let says: Value = serde_json::from_str(parts[3]).unwrap();
+                let inode = says["inode"].as_u64();
                 let says = sriovctl::model::neighbour::Neighbour::parse(&says).unwrap();
                 kernel.neighbours.borrow_mut().push(sriovctl::engine::neighbours::Found {
                     name: format!("{}-{}", parts[0], parts[1]),
                     netns: Some(format!("/run/netns/{}", parts[2])),
                     of_this_boot: true,
+                    inode,
                     path: format!("{}-{}", parts[0], parts[1]),
                     says,
                 });
@@ -88,6 +91,14 @@ fn world(text: &str) -> FakeKernel {
                         (parts[1].into(), Some(parts[2].parse().unwrap()));
                     (netdev.up, netdev.mtu) = (true, 1400);
                 });
+            }
+            // twoport VF: its device has a second port
+            "twoport" => kernel.add_second_port(words[0].parse().unwrap()),
+            // taken NETNS NAME: an interface of that name is in the namespace
+            "taken" => {
+                let mut world = kernel.world.borrow_mut();
+                let names = world.namespaces.get_mut(&words[0].parse().unwrap());
+                names.unwrap().insert(words[1].to_owned());
             }
             // gone NETNS: the namespace is deleted
             "gone" => kernel.delete_netns(words[0].parse().unwrap()),
@@ -137,7 +148,9 @@ fn add_env(container: &str, ifname: &str, netns: &str) -> BTreeMap<String, Strin
 
 /// The VFs that are not as they were made, a line each.
 fn after(kernel: &FakeKernel) -> String {
-    let fresh = FakeKernel::with_vfs(4).world();
+    let fresh = FakeKernel::with_vfs(4);
+    (0..4).for_each(|index| fresh.add_second_port(index));
+    let fresh = fresh.world();
     let mut lines = Vec::new();
     for (index, vf) in &kernel.world().vfs {
         if *vf == fresh.vfs[index] {

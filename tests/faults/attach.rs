@@ -16,7 +16,7 @@ use sriovctl::model::record::{Owner, Record};
 use sriovctl::model::step::IpConfig;
 use sriovctl::{Kind, Result};
 
-use super::kernel::{FakeKernel, Faults, World, device_of, netns};
+use super::kernel::{FakeKernel, Faults, SECOND_PORT, World, device_of, netns};
 use super::{CASES, count_case};
 
 static ATTACHES: AtomicU32 = AtomicU32::new(0);
@@ -363,15 +363,26 @@ fn prepare(kernel: &FakeKernel, managed: bool, up: bool) {
     });
 }
 
+/// A second port, with an altname as the first one.
+fn add_second_port(kernel: &FakeKernel) {
+    kernel.add_second_port(VF);
+    kernel.change_vf(VF + SECOND_PORT, |vf| {
+        vf.netdev.as_mut().unwrap().altnames = vec!["two".into()];
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     #[test]
     fn an_attach_that_fails_or_dies_leaves_the_vf_as_it_was(
-        request in request(), faults in faults(), managed: bool, up: bool,
+        request in request(), faults in faults(), managed: bool, up: bool, two_ports: bool,
     ) {
         let kernel = kernel();
         prepare(&kernel, managed, up);
+        if two_ports {
+            add_second_port(&kernel);
+        }
         let before = kernel.world();
         kernel.begin_with(faults);
         let result = attach_to(&kernel, BLUE, &request);
@@ -379,23 +390,28 @@ proptest! {
             repair(&kernel);
         }
         count_case(&ATTACHES, "attach refused or killed at a step");
-         let forgotten = kernel.records.borrow().is_empty();
+        let forgotten = kernel.records.borrow().is_empty();
         if forgotten {
             prop_assert!(result.is_err());
             prop_assert_eq!(kernel.world(), before);
         } else {
             // It died after all was done, and nothing was amiss.
             let entries = state::examine(&kernel).unwrap();
-            prop_assert_eq!(&entries[0].verdict, &Verdict::Ok);
+            prop_assert_eq!(entries.len(), 1 + usize::from(two_ports));
+            prop_assert!(entries.iter().all(|entry| entry.verdict == Verdict::Ok));
         }
     }
 
     #[test]
     fn a_detach_that_fails_or_dies_is_finished_by_the_next(
         request in request(), faults in faults(), how in meddling(), managed: bool, up: bool,
+        two_ports: bool,
     ) {
         let kernel = kernel();
         prepare(&kernel, managed, up);
+        if two_ports {
+            add_second_port(&kernel);
+        }
         let mut before = kernel.world();
         attach_to(&kernel, BLUE, &request).unwrap();
         meddle(&kernel, how);
@@ -403,7 +419,7 @@ proptest! {
         kernel.begin_with(faults);
         let first = give_back(&kernel);
         if first.is_err() {
-            prop_assert_eq!(kernel.records.borrow().len(), usize::from(!forgot(&kernel)));
+            prop_assert_eq!(kernel.records.borrow().is_empty(), forgot(&kernel));
             kernel.begin_with(Faults::default());
             give_back(&kernel).unwrap();
         }

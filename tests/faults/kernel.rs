@@ -21,7 +21,9 @@ use sriovctl::model::persist::Persistent;
 use sriovctl::model::plan::attach::Moment;
 use sriovctl::model::record::{NetnsId, Record, Resize, VfOf};
 use sriovctl::model::seen::{Seen, Target};
-use sriovctl::model::step::{LinkAttr, LinkSet, Outcome, Place, Route, Step, Subject, VfAttr};
+use sriovctl::model::step::{
+    LinkAttr, LinkSet, Outcome, Place, Route, Step, Subject, VfAttr, VfRef,
+};
 use sriovctl::model::usage::User;
 use sriovctl::{Error, Kind, Result};
 
@@ -268,6 +270,11 @@ impl FakeKernel {
         })
     }
 
+    /// Gives the device of a VF a second port.
+    pub fn add_second_port(&self, index: u16) {
+        self.make_vf(index + SECOND_PORT);
+    }
+
     fn make_vf(&self, index: u16) {
         let probes = self.world.borrow().autoprobe != Some(false);
         let netdev = probes.then(|| self.new_netdev(index)).flatten();
@@ -344,7 +351,7 @@ impl FakeKernel {
         {
             return Err(explain::no_driver(driver, None));
         }
-        let vf = step.vf().map(|vf| vf.index.0);
+        let vf = step.vf().map(index_of_vf);
         let vf = vf.map(|index| world.vfs.get_mut(&index).ok_or_else(|| Self::refused(step, 19)));
         match step {
             Step::SetNumVfs { count, .. } => {
@@ -367,7 +374,7 @@ impl FakeKernel {
                 match *attr {
                     VfAttr::Mac(mac) => {
                         settings.mac = Some(mac);
-                        let index = step.vf().unwrap().index.0;
+                        let index = index_of_vf(step.vf().unwrap());
                         let mut pf_set = self.pf_set.borrow_mut();
                         let _ = if mac.is_zero() {
                             pf_set.remove(&index)
@@ -618,13 +625,24 @@ fn names_in(world: &World, place: Option<u64>) -> BTreeSet<String> {
     names.chain(others.into_iter().flatten()).cloned().collect()
 }
 
+/// What is added to the number of a VF for the second port of its device, which is kept as a VF of
+/// its own.
+pub const SECOND_PORT: u16 = 1000;
+
 /// The device of a VF.
 pub fn device_of(index: u16) -> DeviceId {
-    format!("0000:01:10.{index}").parse().unwrap()
+    let first: DeviceId = format!("0000:01:10.{}", index % SECOND_PORT).parse().unwrap();
+    first.with_port(index / SECOND_PORT)
 }
 
 fn index_of(device: &DeviceId) -> u16 {
-    device.name().rsplit('.').next().unwrap().parse().unwrap()
+    let index: u16 = device.name().rsplit('.').next().unwrap().parse().unwrap();
+    index + device.port() * SECOND_PORT
+}
+
+/// The VF that a setting is of.
+fn index_of_vf(vf: &VfRef) -> u16 {
+    vf.index.0 + vf.pf.port() * SECOND_PORT
 }
 
 /// A namespace by its inode.
@@ -728,7 +746,8 @@ impl Kernel for FakeKernel {
     fn observe(&self, _: Scope) -> Result<Inventory> {
         let world = self.world.borrow();
         let device: DeviceId = PF.parse::<PciAddress>().unwrap().into();
-        let vfs = world.vfs.iter().map(|(index, vf)| {
+        let first_ports = world.vfs.iter().filter(|(index, _)| **index < SECOND_PORT);
+        let vfs = first_ports.map(|(index, vf)| {
             let seen = vf.netdev.as_ref().filter(|netdev| netdev.appears <= self.clock.get());
             Vf {
                 facts: VfFacts {
@@ -806,13 +825,23 @@ impl Kernel for FakeKernel {
             device: device.clone(),
             exists: vf.is_some(),
             incarnation: vf.map(|vf| vf.incarnation),
-            vf_of: Some(VfOf { pf: PF.parse().unwrap(), index: VfIndex(index) }),
-            name: format!("eth0#{index}"),
+            vf_of: Some(VfOf {
+                pf: PF.parse::<DeviceId>().unwrap().with_port(device.port()),
+                index: VfIndex(index % SECOND_PORT),
+            }),
+            name: format!("eth{}#{}", device.port(), index % SECOND_PORT),
             pf_netdev: Some("eth0".into()),
             pf_mtu: Some(1500),
             driver: vf.and_then(|vf| vf.driver.clone()),
             driver_override: vf.and_then(|vf| vf.driver_override.clone()),
             link: place.zip(netdev.map(link_of)),
+            ports: {
+                let second = device_of(index % SECOND_PORT + SECOND_PORT);
+                let has = world.vfs.get(&index_of(&second)).and_then(|vf| vf.netdev.as_ref());
+                let is_here =
+                    device.port() == 0 && has.is_some_and(|netdev| netdev.netns.is_none());
+                is_here.then_some(second).into_iter().collect()
+            },
             node: None,
             addresses: netdev
                 .map(|netdev| netdev.addresses.iter().map(|text| text.parse().unwrap()).collect())
@@ -837,7 +866,10 @@ impl Kernel for FakeKernel {
     }
 
     fn namespaces(&self) -> Result<Vec<Netns>> {
-        Ok(Vec::new())
+        let world = self.world.borrow();
+        let one =
+            |inode: &u64| Netns { inode: *inode, path: netns(*inode).path, ..Netns::default() };
+        Ok(world.namespaces.keys().map(one).collect())
     }
 
     fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {
@@ -895,6 +927,7 @@ impl Neighbours for FakeKernel {
             name: self.told_at(place),
             netns: Some(netns.to_owned()),
             of_this_boot: true,
+            inode: None,
             path: self.told_at(place),
             says: Neighbour::parse(document).unwrap(),
         });

@@ -1,5 +1,6 @@
 //! What was left of earlier changes of a device, and undoing what was begun.
 
+use super::ports::clear_ports;
 use crate::engine::restore::restore;
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Progress};
@@ -10,7 +11,7 @@ use crate::model::step::Place;
 
 /// VFs of a PF whose number was being changed when somebody died are not what they were.
 pub(in crate::engine) fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
-    if kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
+    if kernel.resizes()?.iter().any(|resize| resize.pf == pf.with_port(0)) {
         let message = format!("a change of the VFs of {pf} was cut off");
         return Err(Error::new(Kind::Busy, message)
             .device(pf.to_string())
@@ -75,7 +76,8 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
     let of_another = record.boot_id != kernel.moment()?.boot_id
         || (is_binding && (finished || !record.is_of(&seen)));
     if !of_another {
-        let problems = restore(kernel, record, progress)?;
+        let mut problems = clear_ports(kernel, record, progress);
+        problems.extend(restore(kernel, record, progress)?);
         // The driver is back: that another interface has its name keeps nobody from using it.
         let only_names = is_binding && problems.iter().all(is_name_taken);
         if let Some(first) = problems.first().filter(|_| !only_names) {
@@ -160,14 +162,18 @@ pub(in crate::engine) fn undo<K: Kernel + Store>(
     cause: Error,
     progress: &dyn Progress,
 ) -> Error {
-    let problems = match restore(kernel, record, progress) {
-        Ok(problems) if problems.is_empty() => match kernel.abandon(shelf, &record.device) {
-            Ok(()) => return cause.detail(format!("{} is as it was before", record.device)),
-            Err(error) => vec![error],
-        },
-        Ok(problems) => problems,
+    let mut problems = clear_ports(kernel, record, progress);
+    let restored = restore(kernel, record, progress);
+    problems.extend(match restored {
+        Ok(left) if left.is_empty() && problems.is_empty() => {
+            match kernel.abandon(shelf, &record.device) {
+                Ok(()) => return cause.detail(format!("{} is as it was before", record.device)),
+                Err(error) => vec![error],
+            }
+        }
+        Ok(left) => left,
         Err(error) => vec![error],
-    };
+    });
     let lines = problems.iter().map(|error| format!("not undone: {error}"));
     cause
         .details(lines.collect::<Vec<_>>())

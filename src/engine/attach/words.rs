@@ -26,6 +26,11 @@ pub(super) fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> 
             Kind::Usage,
             format!("{path} is the host's own network namespace: there is nothing to attach to"),
         ),
+        Refusal::NoNameForPort(long) => Error::new(
+            Kind::Usage,
+            format!("{name} has a second port, and no interface can be called {long}"),
+        )
+        .hint("give it a shorter name"),
         Refusal::NameTaken(taken) => {
             Error::new(Kind::Busy, format!("{path} has an interface called {taken} already"))
                 .hint("choose another name with --name")

@@ -211,6 +211,7 @@ fn to_native<K: Kernel + Store + Surroundings>(
             driver: Some(driver),
             driver_override: None,
         },
+        ports: Vec::new(),
         first: None,
         wanted: Wanted { no_reset: back.no_reset, ..Wanted::default() },
     })

@@ -48,6 +48,8 @@ pub enum Refusal {
     TargetIsHost,
     /// The name is taken in the namespace.
     NameTaken(String),
+    /// The name that a further port of the device would get is none that an interface can have.
+    NoNameForPort(String),
     /// No driver has it, so that it has no interface.
     NoDriver,
     /// Its driver makes no interface, or none is there yet.
@@ -100,6 +102,7 @@ pub fn plan(
         netns: target.netns.clone(),
         ifname: ifname.clone(),
         original: seen.original(true),
+        ports: seen.ports.clone(),
         first: None,
         wanted,
     };
@@ -110,6 +113,11 @@ pub fn plan(
     }
     let already_so = already_so(&record, seen);
     Ok(Plan { record, steps, already_so })
+}
+
+/// Name of a further port's interface, as Intel's sriov-cni has it.
+pub fn name_of_port(first: &str, port: u16) -> String {
+    format!("{first}d{port}")
 }
 
 fn already_so(record: &Record, seen: &Seen) -> Vec<String> {
@@ -158,6 +166,17 @@ fn refuse(
     let name = name.or_else(|| seen.host_link().map(|link| link.name.as_str()));
     if let Some(name) = name.filter(|name| target.names.contains(*name)) {
         return Err(Refusal::NameTaken(name.to_owned()));
+    }
+    if let Some(name) = &request.name {
+        for port in &seen.ports {
+            let name = name_of_port(name.as_str(), port.port());
+            if name.parse::<IfName>().is_err() {
+                return Err(Refusal::NoNameForPort(name));
+            }
+            if target.names.contains(&name) {
+                return Err(Refusal::NameTaken(name));
+            }
+        }
     }
     if let (Some(mtu), Some(pf_mtu)) = (request.mtu, seen.pf_mtu)
         && mtu > pf_mtu

@@ -183,6 +183,7 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         netns: sight.host.clone(),
         ifname: String::new(),
         original: seen.original(sight.is_named),
+        ports: Vec::new(),
         first: binding
             .map(|record| record.before_binding().clone())
             .or_else(|| as_its_driver_makes_it(seen, ground)),

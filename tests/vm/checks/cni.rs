@@ -257,6 +257,58 @@ pub fn the_namespace_may_be_gone_before_del() {
     assert_clean(&before);
 }
 
+/// The plugin sees the interface at ADD, and still at DEL, when it gives its lease back.
+pub fn dhcp_works_through_the_interface() {
+    node();
+    ok("ip addr add 10.5.0.1/24 dev eth0; ip link set eth0 up");
+    eventually("the PF has carrier", || ok("cat /sys/class/net/eth0/carrier") == "1");
+    ok(&format!(
+        "ln -sf $LAB_PROGRAMS/usr/lib/cni/dhcp {BIN}/dhcp; rm -f /tmp/leases; : > /tmp/leases
+        cat > /tmp/udhcpd.conf <<'END'
+start 10.5.0.10
+end 10.5.0.50
+max_leases 41
+interface eth0
+lease_file /tmp/leases
+option subnet 255.255.255.0
+option router 10.5.0.1
+END
+        /run/lab/busybox udhcpd -f /tmp/udhcpd.conf > /tmp/udhcpd.log 2>&1 &
+        echo $! > /tmp/check.pids
+        {BIN}/dhcp daemon > /tmp/dhcp.log 2>&1 &
+        echo $! >> /tmp/check.pids"
+    ));
+    eventually("the plugin's daemon listens", || sh("test -S /run/cni/dhcp.sock").code == 0);
+    let before = state();
+    let config = json!({"cniVersion": "1.0.0", "name": "blue", "type": "sriov", "if0": "eth0", "ipam": {"type": "dhcp"}});
+    let result = call("ADD", "c1", "blue", &config).exits(0).json();
+    let address = result["ips"][0]["address"].as_str().unwrap();
+    assert!(address.starts_with("10.5.0."), "{result}");
+    assert!(inside("blue").to_string().contains(address.split('/').next().unwrap()));
+    ok("ip netns exec blue ping -c 1 -W 5 10.5.0.1");
+    call("DEL", "c1", "blue", &config).exits(0);
+    let said = ok("cat /tmp/dhcp.log");
+    assert!(said.contains("releasing lease") && !said.contains("failed to release"), "{said}");
+    assert_clean(&before);
+}
+
+pub fn the_hosts_log_gets_the_lines() {
+    node();
+    ok(
+        "rm -f /tmp/syslog; /run/lab/busybox syslogd -n -O /tmp/syslog > /dev/null 2>&1 & echo $! > /tmp/check.pids",
+    );
+    eventually("syslog listens", || sh("test -S /dev/log").code == 0);
+    let config = config(json!({"deviceID": "0000:01:10.2", "syslog": true}));
+    let done = call("ADD", "c1", "blue", &config).exits(0);
+    assert_eq!(done.err, "");
+    call("DEL", "c1", "blue", &config).exits(0);
+    let said =
+        "cmd=ADD containerID=c1 ifname=net1 pci=0000:01:10.2 msg=\\\"attached eth0#1 as net1";
+    eventually("it is written", || {
+        sh(&format!("grep 'daemon.info sriov.*{said}' /tmp/syslog")).code == 0
+    });
+}
+
 /// containerd with what it needs, and seven VFs; the containers' root is busybox.
 fn containerd() {
     node();

@@ -117,6 +117,8 @@ pub const SCENARIOS: &[Scenario] = &[
             cni::the_namespace_may_be_gone_before_del,
             cni::what_other_plugins_attached_is_given_back_from_their_records,
             cni::odd_files_late_calls_and_odd_plugins_do_no_harm,
+            cni::dhcp_works_through_the_interface,
+            cni::the_hosts_log_gets_the_lines,
             cni::containerd_starts_seven_containers_that_ping_each_other,
         ],
     },
