@@ -8,6 +8,7 @@
 mod checks;
 mod guest;
 mod hold;
+mod inject;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};

@@ -7,6 +7,7 @@ mod cni;
 mod lists;
 mod netdevsim;
 mod numvfs;
+mod points;
 mod refusals;
 
 use crate::Scenario;
@@ -32,6 +33,32 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "drivers, killed",
         lab_options: &["--pfs", "1"],
         checks: checks![bind::killed_anywhere_every_device_has_its_driver],
+    },
+    Scenario {
+        name: "every call, killed",
+        lab_options: &["--pfs", "1"],
+        checks: checks![
+            points::add_killed,
+            points::del_killed,
+            points::attach_killed,
+            points::detach_killed,
+            points::bind_killed,
+            points::restore_killed,
+            points::set_numvfs_killed,
+        ],
+    },
+    Scenario {
+        name: "every call, failing",
+        lab_options: &["--pfs", "1"],
+        checks: checks![
+            points::add_failing,
+            points::del_failing,
+            points::attach_failing,
+            points::detach_failing,
+            points::bind_failing,
+            points::restore_failing,
+            points::set_numvfs_failing,
+        ],
     },
     Scenario {
         name: "lists and numbers on two PFs and an NVMe",
