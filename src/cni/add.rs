@@ -40,7 +40,7 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     }
     let choice = choice(job, &wish)?;
     let ipam = if wish.addresses { Ipam::of(job.config, job.call, job.input)? } else { None };
-    let request = request(job, &wish);
+    let request = request(job, &wish, &netns);
     let attached = {
         let _hold = match &wish.source {
             Source::Device(address) => Some(hold(job, &DeviceId::from(*address))?),
@@ -209,8 +209,15 @@ fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
     Ok(Choice::Vf(selector))
 }
 
-fn request<K>(job: &Job<'_, K>, wish: &Wish) -> Request {
+fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) -> Request {
+    let place =
+        crate::engine::neighbours::Place { ifname: &job.call.ifname, dir: None, ..job.place() };
+    let mut told = vec![job.kernel.told_at(&place)];
+    if job.tells_container() {
+        told.push(job.kernel.container_told_at(&job.place(), netns.inode));
+    }
     Request {
+        told,
         owner: Owner {
             network: job.config.name.clone(),
             container: Some(job.call.container.clone()),

@@ -5,7 +5,7 @@ use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
 use crate::engine::detach::{Detached, detach};
-use crate::engine::neighbours::{Neighbours, Place, give_back};
+use crate::engine::neighbours::{Neighbours, give_back};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::model::record::Record;
@@ -70,14 +70,7 @@ pub fn release<K: Kernel + Store + Neighbours>(
             job.log.line(Level::Warning, &format!("its record was no record; kept as {kept}"));
         }
     }
-    let path = job.kernel.container_told_at(&job.place(), record.netns.inode);
-    job.kernel.untell_neighbours(&path, device, None)?;
-    let place = Place { ifname: &job.call.ifname, dir: None, ..job.place() };
-    Ok(job.kernel.untell_neighbours(
-        &job.kernel.told_at(&place),
-        device,
-        Some(&record.netns.path),
-    )?)
+    Ok(())
 }
 
 /// One failure of several.

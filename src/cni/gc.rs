@@ -5,8 +5,8 @@ use super::failure::Failure;
 use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
-use crate::engine::detach::{Detached, detach};
-use crate::engine::neighbours::{Found, Neighbours, Place, give_back};
+use crate::engine::detach::detach;
+use crate::engine::neighbours::{Found, Neighbours, give_back};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::model::record::Record;
@@ -24,11 +24,8 @@ pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Re
         job.log.line(Level::Info, &format!("{} of {} is left over", record.device, record.owner));
         // Looked at again under the lock: somebody may have got it meanwhile.
         let still = |now: &Record| ours(now) && !stays(now);
-        match detach(job.kernel, &record.device, &still, job.log) {
-            Err(error) => results.push(Err(Failure::from(error))),
-            Ok(Detached::Done(_)) => results.push(untell(job, &record)),
-            Ok(_) => {}
-        }
+        let detached = detach(job.kernel, &record.device, &still, job.log);
+        results.push(detached.map(|_| ()).map_err(Failure::from));
         if let (Ok(Some(ipam)), Some(container), Some(ifname)) =
             (&ipam, &record.owner.container, &record.owner.ifname)
         {
@@ -38,18 +35,6 @@ pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Re
     results.extend(of_other_plugins(job, &valid));
     results.push(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Gc))));
     all_of(results)
-}
-
-/// What was written down for other plugins goes with the record.
-fn untell<K: Neighbours>(job: &Job<'_, K>, record: &Record) -> Result<(), Failure> {
-    let (Some(container), Some(ifname)) = (&record.owner.container, &record.owner.ifname) else {
-        return Ok(());
-    };
-    let told = Place { container, ifname, dir: job.place().dir };
-    let path = job.kernel.container_told_at(&told, record.netns.inode);
-    job.kernel.untell_neighbours(&path, &record.device, None)?;
-    let path = job.kernel.told_at(&Place { container, ifname, dir: None });
-    Ok(job.kernel.untell_neighbours(&path, &record.device, Some(&record.netns.path))?)
 }
 
 /// Attachments of this network that other plugins made before the node was switched over.

@@ -153,6 +153,7 @@ fn request(args: &Attach) -> Result<Request> {
             ..VfSettings::default()
         },
         config: IpConfig { addresses: args.address.clone(), routes },
+        told: Vec::new(),
         driver: None,
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use self::address::configure;
 use self::choose::{Candidate, candidates, nothing_free};
-pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo};
+pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo, untell};
 pub(super) use self::ports::clear_ports;
 use self::words::refusal_error;
 use super::state::Drift;

@@ -1,6 +1,6 @@
 //! `detach`: gets a device back as it was, whatever became of it; or keeps the record and says why.
 
-use super::attach::{LOCK_WAIT, clear_ports};
+use super::attach::{LOCK_WAIT, clear_ports, untell};
 use super::restore::restore;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
@@ -58,6 +58,7 @@ pub fn detach<K: Kernel + Store>(
             return Err(incomplete(&record, &problems));
         }
     }
+    untell(kernel, &record)?;
     kernel.forget(Shelf::Attachments, device)?;
     Ok(Detached::Done(Box::new(record)))
 }

@@ -79,9 +79,6 @@ pub trait Neighbours {
     /// Where that is.
     fn container_told_at(&self, place: &Place<'_>, inode: u64) -> String;
 
-    /// Takes away what was written down of it, and the allocation if it is to that namespace.
-    fn untell_neighbours(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()>;
-
     /// Where an attachment is written down for them.
     fn told_at(&self, place: &Place<'_>) -> String;
 
@@ -143,8 +140,9 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         kernel.forget(Shelf::Attachments, device)?;
     }
     // The allocation is this record's only if no other has a claim to it.
-    let netns = found.netns.as_deref().filter(|_| is_its);
-    kernel.untell_neighbours(&found.path, device, netns)
+    let is_left = found.says.ours && !has_another && !is_elsewhere && !is_ours_now;
+    let netns = found.netns.as_deref().filter(|_| is_its || is_left);
+    kernel.untell(&found.path, device, netns)
 }
 
 /// For whom it was attached, as far as a name that may have dashes everywhere tells.
@@ -181,6 +179,7 @@ fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<R
         owner,
         original,
         ports: Vec::new(),
+        told: Vec::new(),
         first: None,
         wanted: Wanted::default(),
     })

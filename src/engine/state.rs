@@ -373,6 +373,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
             driver_override: seen.driver_override.clone(),
         },
         ports: Vec::new(),
+        told: Vec::new(),
         first: None,
         wanted: Wanted::default(),
     }

@@ -75,6 +75,10 @@ pub trait Store {
     /// Forgets the device: journal and record.
     fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()>;
 
+    /// Takes away a file that was written about an attachment for others, and their allocation of the
+    /// device if it is to that namespace.
+    fn untell(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()>;
+
     /// Puts what is no record out of the way, keeping it.
     fn set_aside(&self, shelf: Shelf, device: &DeviceId) -> Result<String>;
 

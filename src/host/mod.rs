@@ -297,10 +297,6 @@ impl Neighbours for Host {
         self.container_path(place, inode).display().to_string()
     }
 
-    fn untell_neighbours(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()> {
-        self.remove_neighbour(path, device, netns)
-    }
-
     fn told_at(&self, place: &Place<'_>) -> String {
         self.neighbour_path(place)
     }

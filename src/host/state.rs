@@ -116,6 +116,10 @@ impl Store for Host {
         self.remove_record(journal, device)
     }
 
+    fn untell(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()> {
+        self.remove_neighbour(path, device, netns)
+    }
+
     fn set_aside(&self, shelf: Shelf, device: &DeviceId) -> Result<String> {
         let mut kept = String::new();
         for kind in dirs(shelf) {
@@ -297,6 +301,7 @@ mod tests {
                 driver_override: None,
             },
             ports: Vec::new(),
+            told: Vec::new(),
             first: None,
             wanted: Wanted::default(),
         }

@@ -257,6 +257,7 @@ mod tests {
             ifname: "net1".into(),
             original: original.clone(),
             ports: Vec::new(),
+            told: Vec::new(),
             first: None,
             wanted: Wanted::default(),
         };

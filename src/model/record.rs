@@ -38,6 +38,9 @@ pub struct Record {
     /// Further ports of the device that went with it, each with a record of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<DeviceId>,
+    /// Files that were written about it for others (other CNI plugins, the container), and go with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
     /// Of a binding that followed another: how it was before the first, where `--restore` goes.
     #[serde(default)]
     pub first: Option<Original>,

@@ -50,6 +50,7 @@ fn plain() -> Request {
         settings: VfSettings::default(),
         config: IpConfig::default(),
         driver: None,
+        told: Vec::new(),
     }
 }
 

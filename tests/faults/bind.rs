@@ -280,6 +280,7 @@ fn an_attached_vf_is_not_bound_and_a_bound_one_can_be_attached() {
             mtu: None,
             settings: VfSettings { trust: Some(true), ..VfSettings::default() },
             config: IpConfig::default(),
+            told: Vec::new(),
             driver: None,
         };
         let choice = Choice::Vf("eth0#1".parse().unwrap());

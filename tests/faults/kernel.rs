@@ -947,11 +947,6 @@ impl Neighbours for FakeKernel {
         format!("{inode}/{}-{}.json", place.container, place.ifname)
     }
 
-    fn untell_neighbours(&self, path: &str, _: &DeviceId, _: Option<&str>) -> Result<()> {
-        self.neighbours.borrow_mut().retain(|found| found.path != path);
-        Ok(())
-    }
-
     fn told_at(&self, place: &Where<'_>) -> String {
         format!("{}-{}", place.container, place.ifname)
     }
@@ -1040,6 +1035,11 @@ impl Store for FakeKernel {
             }
             Ok(())
         })
+    }
+
+    fn untell(&self, path: &str, _: &DeviceId, _: Option<&str>) -> Result<()> {
+        self.neighbours.borrow_mut().retain(|found| found.path != path);
+        Ok(())
     }
 
     fn set_aside(&self, _: Shelf, _: &DeviceId) -> Result<String> {

@@ -56,6 +56,8 @@ pub fn run(invocation: &Invocation<'_>, fault: Option<(usize, Fault)>) -> Traced
         .stderr(create("err"));
     // SAFETY: between fork and exec this makes one system call and allocates nothing.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(std::io::Error::from)) };
+    // `follow` waits for it, and for its threads.
+    #[expect(clippy::zombie_processes)]
     let child = command.spawn().unwrap();
     let pid = Pid::from_raw(child.id().cast_signed());
     let (points, status) = follow(pid, fault);
@@ -112,9 +114,9 @@ fn follow(program: Pid, fault: Option<(usize, Fault)>) -> (Vec<String>, ExitStat
                 }
                 go_on(pid, None);
             }
-            WaitStatus::PtraceEvent(pid, ..) => go_on(pid, None),
             // A thread begins with a stop.
-            WaitStatus::Stopped(pid, Signal::SIGSTOP | Signal::SIGTRAP) => go_on(pid, None),
+            WaitStatus::PtraceEvent(pid, ..)
+            | WaitStatus::Stopped(pid, Signal::SIGSTOP | Signal::SIGTRAP) => go_on(pid, None),
             WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),
             WaitStatus::Exited(pid, code) if pid == program => {
                 status = Some(ExitStatus::from_raw(code << 8));
@@ -192,7 +194,7 @@ fn is_question(point: &str) -> bool {
 
 fn word(pid: Pid, address: u64) -> u64 {
     let address = address as ptrace::AddressType;
-    ptrace::read(pid, address).map(i64::cast_unsigned).unwrap_or(0)
+    ptrace::read(pid, address).map_or(0, i64::cast_unsigned)
 }
 
 /// A text of the program's, up to its end.

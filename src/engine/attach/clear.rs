@@ -87,6 +87,7 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
             progress.note(&problem.to_string());
         }
     }
+    untell(kernel, record)?;
     if finished {
         return kernel.forget(shelf, device);
     }
@@ -100,6 +101,13 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
         }
     }
     Ok(())
+}
+
+/// What was written about an attachment for others goes before its record: were this cut off between
+/// the two, the record leads here again.
+pub(in crate::engine) fn untell<K: Store>(kernel: &K, record: &Record) -> Result<()> {
+    let netns = Some(record.netns.path.as_str());
+    record.told.iter().try_for_each(|path| kernel.untell(path, &record.device, netns))
 }
 
 /// Whether nothing is wrong but that another interface has the name.

@@ -24,6 +24,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 mac: None,
                 config: IpConfig::default(),
                 driver: None,
+                told: Vec::new(),
                 ..self.request.clone()
             };
             let job = Job { request: &request, ..*self };

@@ -212,6 +212,7 @@ fn to_native<K: Kernel + Store + Surroundings>(
             driver_override: None,
         },
         ports: Vec::new(),
+        told: Vec::new(),
         first: None,
         wanted: Wanted { no_reset: back.no_reset, ..Wanted::default() },
     })

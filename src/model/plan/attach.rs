@@ -26,6 +26,8 @@ pub struct Request {
     pub config: IpConfig,
     /// Driver for the time of the attachment.
     pub driver: Option<String>,
+    /// Files that are written about it for others, and go with it.
+    pub told: Vec<String>,
 }
 
 /// The moment of a decision, which pure code cannot know.
@@ -103,6 +105,7 @@ pub fn plan(
         ifname: ifname.clone(),
         original: seen.original(true),
         ports: seen.ports.clone(),
+        told: request.told.clone(),
         first: None,
         wanted,
     };

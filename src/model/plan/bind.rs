@@ -184,6 +184,7 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         ifname: String::new(),
         original: seen.original(sight.is_named),
         ports: Vec::new(),
+        told: Vec::new(),
         first: binding
             .map(|record| record.before_binding().clone())
             .or_else(|| as_its_driver_makes_it(seen, ground)),

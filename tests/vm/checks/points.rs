@@ -169,8 +169,8 @@ impl Operation {
             self.name,
             points.len()
         );
-        {
-            said.iter().for_each(|(text, count)| println!("      {count:>3} {text}"));
+        for (text, count) in said {
+            println!("      {count:>3} {text}");
         }
     }
 }
