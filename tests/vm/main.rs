@@ -6,6 +6,7 @@
 //! their name: `cargo test --test vm -- numvfs`.
 
 mod checks;
+mod cri;
 mod guest;
 mod hold;
 mod inject;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::attach::{differences, records, state};
+use crate::cri::{self, Message};
 use crate::guest::{Done, SRIOVCTL, eventually, ok, sh};
 
 /// Where the plugins are for these checks.
@@ -315,16 +316,32 @@ fn containerd() {
     ok("echo 0 > /sys/class/net/eth0/device/sriov_numvfs; echo 7 > /sys/class/net/eth0/device/sriov_numvfs
         p=$LAB_PROGRAMS; mkdir -p /opt/cni/bin /etc/cni/net.d /var/lib/containerd /tmp/rootfs/bin
         mount -t tmpfs tmpfs /opt/cni/bin; mount -t tmpfs tmpfs /var/lib/containerd
-        $S cni --install; cp $p/usr/lib/cni/host-local /opt/cni/bin/
+        $S cni --install; cp $p/usr/lib/cni/{host-local,loopback} /opt/cni/bin/
         cp /run/lab/busybox /tmp/rootfs/bin/; for a in sh sleep ping; do ln -sf busybox /tmp/rootfs/bin/$a; done
         cat > /etc/cni/net.d/10-sriov.conflist <<'END'
         {\"cniVersion\": \"1.0.0\", \"name\": \"blue\", \"plugins\": [{\"type\": \"sriov\", \"pool\": [\"eth0\"],
           \"ipam\": {\"type\": \"host-local\", \"subnet\": \"10.1.0.0/24\"}}]}
 END
+        cat > /tmp/containerd.toml <<'END'
+        version = 2
+        [plugins.'io.containerd.grpc.v1.cri']
+        sandbox_image = 'pause:lab'
+END
         export PATH=$PATH:$p/usr/bin:$p/usr/sbin LD_LIBRARY_PATH=$p/usr/lib/x86_64-linux-gnu:$p/lib/x86_64-linux-gnu
-        containerd > /tmp/containerd.log 2>&1 &
+        containerd --config /tmp/containerd.toml > /tmp/containerd.log 2>&1 &
         echo $! > /tmp/check.pids");
     eventually("containerd answers", || ctr("version").code == 0);
+}
+
+/// Ends containerd, so that the checks after it see nothing of it; everything must be as `before`.
+#[track_caller]
+fn end_containerd(before: &Value) {
+    ok("pkill containerd || true");
+    // One that is late would remove the next one's socket.
+    eventually("it ends", || sh("pgrep containerd").code != 0);
+    ok("umount /opt/cni/bin; umount -l /var/lib/containerd
+        rm /etc/cni/net.d/10-sriov.conflist /tmp/check.pids");
+    assert_clean(before);
 }
 
 fn ctr(command: &str) -> Done {
@@ -364,10 +381,155 @@ pub fn containerd_starts_seven_containers_that_ping_each_other() {
         ctr(&format!("tasks kill -s KILL c{nth}"));
     }
     eventually("all were given back", || attached() == "0");
-    ok(
-        "pkill containerd; umount /opt/cni/bin; umount -l /var/lib/containerd; rm -rf /etc/cni/net.d/10-sriov.conflist",
-    );
-    assert_clean(&before);
+    end_containerd(&before);
+}
+
+/// A pod's sandbox, as kubelet has it started.
+struct Pod {
+    name: String,
+    id: String,
+    ip: String,
+    /// The pause process, and the path of its network namespace.
+    pid: u64,
+    netns: String,
+}
+
+/// PodSandboxConfig: metadata (name, uid, namespace) and hostname.
+fn pod_config(name: &str) -> Message {
+    let metadata = Message::default().with(1, name).with(2, name).with(3, "default");
+    Message::default().with(1, metadata).with(2, name)
+}
+
+fn run_pod(name: &str) -> Result<Pod, String> {
+    let id =
+        cri::call("RuntimeService/RunPodSandbox", &Message::default().with(1, pod_config(name)))?
+            .text(&[1]);
+    let status = pod_status(&id);
+    assert_eq!(status.number(&[1, 3]), 0, "it is not ready");
+    // What CRI does not have a field for, containerd tells as JSON.
+    let info: Value = serde_json::from_str(&status.text(&[2, 2])).unwrap();
+    let namespaces = info["runtimeSpec"]["linux"]["namespaces"].as_array().unwrap();
+    let netns = namespaces.iter().find(|namespace| namespace["type"] == "network").unwrap();
+    let pid = info["pid"].as_u64().unwrap();
+    ok(&format!("echo {pid} >> /tmp/check.pids"));
+    Ok(Pod {
+        name: name.to_owned(),
+        id,
+        ip: status.text(&[1, 5, 1]),
+        pid,
+        netns: netns["path"].as_str().unwrap().to_owned(),
+    })
+}
+
+/// PodSandboxStatusResponse: status (state in 3, network with the IP in 5) and info.
+fn pod_status(id: &str) -> Message {
+    let request = Message::default().with(1, id).with_number(2, 1);
+    cri::call("RuntimeService/PodSandboxStatus", &request).unwrap()
+}
+
+#[track_caller]
+fn of_pod(method: &str, pod: &Pod) {
+    let request = Message::default().with(1, &pod.id);
+    cri::call(&format!("RuntimeService/{method}"), &request).unwrap();
+}
+
+/// Starts busybox in a pod; its id.
+fn run_container(pod: &Pod) -> String {
+    let image = Message::default().with(1, "pause:lab");
+    let config = Message::default().with(1, Message::default().with(1, "main")).with(2, image);
+    let request =
+        Message::default().with(1, &pod.id).with(2, config).with(3, pod_config(&pod.name));
+    let id = cri::call("RuntimeService/CreateContainer", &request).unwrap().text(&[1]);
+    cri::call("RuntimeService/StartContainer", &Message::default().with(1, &id)).unwrap();
+    id
+}
+
+/// What each returns, all of them running at the same time.
+fn at_once<T: Send>(calls: impl Iterator<Item = impl FnOnce() -> T + Send>) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = calls.map(|call| scope.spawn(call)).collect();
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        // With its own message.
+        ended.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// containerd 1.6 calls ADD and DEL only, the latter again and again, and without a namespace when its
+/// path is gone.
+pub fn pods_of_containerd_ping_each_other_and_leave_nothing() {
+    containerd();
+    ok("cd /tmp && tar -C rootfs -cf layer.tar . && sum=$(sha256sum < layer.tar | cut -d ' ' -f 1)
+        echo '{\"architecture\": \"amd64\", \"os\": \"linux\", \"config\": {\"Entrypoint\": [\"/bin/sleep\", \"1000\"]},
+               \"rootfs\": {\"type\": \"layers\", \"diff_ids\": [\"sha256:'$sum'\"]}}' > config.json
+        echo '[{\"Config\": \"config.json\", \"RepoTags\": [\"pause:lab\"], \"Layers\": [\"layer.tar\"]}]' > manifest.json
+        tar -cf pause.tar layer.tar config.json manifest.json");
+    ctr("-n k8s.io images import /tmp/pause.tar").exits(0);
+    let image = Message::default().with(1, Message::default().with(1, "pause:lab"));
+    eventually("CRI has heard of the image", || {
+        cri::call("ImageService/ImageStatus", &image)
+            .is_ok_and(|answer| !answer.text(&[1, 1]).is_empty())
+    });
+    let before = state();
+    // Eight at once for seven VFs: one is told why, and containerd leaves nothing of it.
+    let started = at_once((0..8).map(|nth| move || run_pod(&format!("p{nth}"))));
+    let (pods, refused): (Vec<_>, Vec<_>) = started.into_iter().partition(Result::is_ok);
+    let refused: Vec<String> = refused.into_iter().filter_map(Result::err).collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("no VF of eth0 is free"), "{}", refused[0]);
+    let pods: Vec<Pod> = pods.into_iter().filter_map(Result::ok).collect();
+    let listed = sh("$S inspect-state --json").exits(0).out;
+    let ips: Vec<&str> = pods.iter().map(|pod| pod.ip.as_str()).collect();
+    for (nth, pod) in pods.iter().enumerate() {
+        assert!(listed.contains(&pod.id), "{listed}");
+        assert!(pod.ip.starts_with("10.1.0.") && !ips[..nth].contains(&pod.ip.as_str()), "{ips:?}");
+    }
+    let all = format!("for ip in {}; do ping -c 1 -W 1 $ip || exit 1; done", ips.join(" "));
+    for pod in &pods {
+        eventually("all are reached", || {
+            sh(&format!("nsenter --net={} bash -c '{all}'", pod.netns)).code == 0
+        });
+    }
+    // And from a container in one of them.
+    let container = run_container(&pods[0]);
+    let exec = Message::default().with(1, &container).with(2, "sh").with(2, "-c").with(2, &all);
+    let answer = cri::call("RuntimeService/ExecSync", &exec).unwrap();
+    assert_eq!(answer.number(&[3]), 0, "{}{}", answer.text(&[1]), answer.text(&[2]));
+    assert_eq!(answer.text(&[1]).matches("1 packets received").count(), 7);
+
+    // However a pod ends, its VF comes back, and the next one can have it.
+    let [running, killed, unnamed, gone, not_stopped, rest @ ..] = pods.as_slice() else {
+        panic!("{} pods", pods.len())
+    };
+    let unname = |pod: &Pod| ok(&format!("umount {0} && rm {0}", pod.netns));
+    let kill = |pod: &Pod| {
+        ok(&format!("kill -KILL {}", pod.pid));
+        eventually("containerd has noticed", || pod_status(&pod.id).number(&[1, 3]) == 1);
+    };
+    kill(killed);
+    unname(unnamed);
+    unname(gone);
+    kill(gone);
+    let ends = [("running", running), ("killed", killed), ("unnamed", unnamed), ("gone", gone)];
+    for (end, pod) in ends {
+        of_pod("StopPodSandbox", pod);
+        assert!(!sh("$S inspect-state --json").out.contains(&pod.id), "{end}: it still has its VF");
+        // kubelet says it more than once.
+        of_pod("StopPodSandbox", pod);
+        of_pod("RemovePodSandbox", pod);
+    }
+    let next = run_pod("next").unwrap();
+    of_pod("RemovePodSandbox", not_stopped);
+    at_once(rest.iter().chain([&next]).map(|pod| {
+        move || {
+            of_pod("StopPodSandbox", pod);
+            of_pod("RemovePodSandbox", pod);
+        }
+    }));
+    // The namespaces are gone, and what containerd and the plugin have written down.
+    let written = "find /var/lib/cni/{results,sriov} -type f ! -path '*/vf_lock/*' ! -name lock";
+    assert_eq!(ok(written), "");
+    assert_eq!(ok("ls /run/netns"), "blue\nred");
+    end_containerd(&before);
 }
 
 /// As k8snetworkplumbingwg/sriov-cni 2.10 and xftony/sriov-cni write them down.

@@ -147,6 +147,7 @@ pub const SCENARIOS: &[Scenario] = &[
             cni::dhcp_works_through_the_interface,
             cni::the_hosts_log_gets_the_lines,
             cni::containerd_starts_seven_containers_that_ping_each_other,
+            cni::pods_of_containerd_ping_each_other_and_leave_nothing,
         ],
     },
     Scenario {
