@@ -102,9 +102,18 @@ impl Error {
 
     /// An I/O error while doing `what`.
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(errno) => Self::os(what, errno),
-            None => Self::new(Kind::Failed, format!("{what}: {error}")),
+        let Some(errno) = error.raw_os_error() else {
+            return Self::new(Kind::Failed, format!("{what}: {error}"));
+        };
+        let error = Self::os(what, errno);
+        match errno {
+            libc_errno::ENOSPC => error.hint("make room on that file system: df -h; df -i"),
+            libc_errno::EDQUOT => error.hint("raise the quota of root there, or make room"),
+            libc_errno::EROFS => {
+                error.hint("mount it writable; the kernel's log says why it is not: dmesg | tail")
+            }
+            libc_errno::EIO => error.hint("see what the kernel says of it: dmesg | tail"),
+            _ => error,
         }
     }
 
@@ -251,6 +260,7 @@ pub mod libc_errno {
     pub const EOPNOTSUPP: i32 = 95;
     pub const EADDRNOTAVAIL: i32 = 99;
     pub const ETIMEDOUT: i32 = 110;
+    pub const EDQUOT: i32 = 122;
     /// Inside the kernel only, but some drivers (bnxt, cxgb4) let it out.
     pub const ENOTSUPP: i32 = 524;
 }

@@ -1,14 +1,18 @@
 //! DEL: the VF as it was, the addresses given back; idempotent, and going on after an error.
 
+use super::dialect::{Source, Wish};
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
 use crate::engine::detach::{Detached, detach};
-use crate::engine::neighbours::{Neighbours, give_back};
+use crate::engine::neighbours::{Neighbours, Place, give_back};
+use crate::engine::state::bring_home;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
-use crate::model::record::Record;
+use crate::model::ids::DeviceId;
+use crate::model::link::Link;
+use crate::model::record::{NetnsId, Record};
 
 /// Detaches. What is not attached is detached already.
 pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
@@ -39,8 +43,7 @@ fn devices<K: Kernel + Store + Surroundings + Neighbours>(
     let found = match job.kernel.neighbour(&job.place()) {
         Ok(Some(found)) => found,
         Ok(None) => {
-            job.log.line(Level::Info, "there is no such attachment: nothing to give back");
-            return Vec::new();
+            return vec![lost(job)];
         }
         Err(error) => return vec![Err(error.into())],
     };
@@ -50,6 +53,33 @@ fn devices<K: Kernel + Store + Surroundings + Neighbours>(
     let at = super::add::netns(job).ok();
     let done = give_back(job.kernel, &found, at.as_ref(), job.place().dir, job.log);
     vec![done.map_err(Failure::from)]
+}
+
+/// What the configuration names is in the container under the call's name, and no record tells of it:
+/// the directory was lost, or something wrote over the file. Left there, it would come back with
+/// everything that was set for the container when the namespace ends.
+fn lost<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
+    let nothing = "there is no such attachment: nothing to give back";
+    let named = Wish::read(job.config, job.call).ok().and_then(|wish| match wish.source {
+        Source::Device(address) => Some((DeviceId::from(address), wish.ifname)),
+        _ => None,
+    });
+    // The namespace may be gone, or not be named; what was in it is on the host then.
+    let (Some((device, ifname)), Ok(netns)) = (named, super::add::netns(job)) else {
+        job.log.line(Level::Info, nothing);
+        return Ok(());
+    };
+    job.log.of_device(&device);
+    let is_it =
+        |at: &NetnsId, link: &Link| at.inode == netns.inode && link.name == ifname.to_string();
+    let Some(name) = bring_home(job.kernel, &device, &is_it, job.log)? else {
+        job.log.line(Level::Info, nothing);
+        return Ok(());
+    };
+    let text = format!("it had no record: given back as {name}, with its driver's settings");
+    job.log.line(Level::Warning, &text);
+    let told = job.kernel.told_at(&Place { ifname: &job.call.ifname, dir: None, ..job.place() });
+    Ok(job.kernel.untell(&told, &device, Some(&netns.path))?)
 }
 
 /// Gives one device back, if it still is this call's, with what was written down of it for others.

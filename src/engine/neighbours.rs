@@ -13,6 +13,7 @@ use crate::model::ids::DeviceId;
 use crate::model::neighbour::Neighbour;
 use crate::model::record::{FORMAT, NetnsId, Owner, Record, Wanted};
 use crate::model::seen::Seen;
+use crate::model::step;
 
 /// Where a record of another plugin is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -116,14 +117,30 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         (Some(allocated), Some(at)) => allocated.inode != at.inode,
         _ => false,
     };
-    let is_ours_now = match kernel.stored(Shelf::Attachments, device)? {
-        None => false,
+    let stored = kernel.stored(Shelf::Attachments, device)?;
+    let is_corrupt = matches!(stored, Some(Stored::Corrupt { .. }));
+    let is_ours_now = match stored {
+        None | Some(Stored::Corrupt { .. }) => false,
         // A first try, that could not be ended.
         Some(Stored::Unfinished(record)) => record.owner != owner(found),
         Some(_) => true,
     };
-    let is_its = !found.says.ours && !has_another && !is_elsewhere && !is_ours_now;
-    if found.of_this_boot && seen.exists && is_its {
+    // A file of ours is left over from something that ended, unless it is our record that was lost.
+    let is_there = match &seen.link {
+        Some((step::Place::Netns(there), link)) => {
+            allocated.as_ref().is_some_and(|allocated| allocated.inode == there.inode)
+                && found.name.ends_with(&format!("-{}", link.name))
+        }
+        _ => false,
+    };
+    let is_free = !has_another && !is_elsewhere && !is_ours_now;
+    let is_its = is_free && (!found.says.ours || is_there);
+    // A file's time tells nothing where the clock was set meanwhile, but what is there was put there.
+    if (found.of_this_boot || is_there) && seen.exists && is_its {
+        if is_corrupt {
+            let kept = kernel.set_aside(Shelf::Attachments, device)?;
+            progress.note(&format!("what was no record of {device} is kept as {kept}"));
+        }
         let record = record(kernel, found, &seen)?;
         // Written down like any other change: should this die, the next one finishes it.
         kernel.begin(Shelf::Attachments, &record)?;
@@ -140,8 +157,7 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         kernel.forget(Shelf::Attachments, device)?;
     }
     // The allocation is this record's only if no other has a claim to it.
-    let is_left = found.says.ours && !has_another && !is_elsewhere && !is_ours_now;
-    let netns = found.netns.as_deref().filter(|_| is_its || is_left);
+    let netns = found.netns.as_deref().filter(|_| is_its || (is_free && found.says.ours));
     kernel.untell(&found.path, device, netns)
 }
 

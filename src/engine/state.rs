@@ -269,7 +269,13 @@ pub fn repair<K: Kernel + Store + Surroundings>(
     match (&entry.verdict, &entry.record) {
         (Verdict::Ok, _) => Ok("nothing to do".to_owned()),
         _ if entry.shelf == Shelf::Bindings => bind::state::repair(kernel, &entry.device, progress),
-        (Verdict::Foreign(_), _) => bring_foreign_home(kernel, entry, progress),
+        (Verdict::Foreign(_), _) => {
+            let name = bring_home(kernel, &entry.device, &|_, _| true, progress)?;
+            Ok(name.map_or_else(
+                || "it came back meanwhile".to_owned(),
+                |name| format!("brought home as {name}"),
+            ))
+        }
         (Verdict::Unfinished(_), None) => {
             numvfs::recover(kernel, &entry.device, progress)?;
             Ok("the former VFs were restored".to_owned())
@@ -324,20 +330,31 @@ fn set_again<K: Kernel + Store>(
     }
 }
 
-/// A VF that somebody moved away by other means comes back as its driver made it: how it was before
-/// nobody wrote down.
-fn bring_foreign_home<K: Kernel + Store>(
+/// A VF that is in a namespace without a record comes back as its driver made it: how it was before
+/// nobody wrote down, or what was written is no record any more. `None`: it is not where `is_it` says.
+pub fn bring_home<K: Kernel + Store>(
     kernel: &K,
-    entry: &Entry,
+    device: &DeviceId,
+    is_it: &dyn Fn(&NetnsId, &Link) -> bool,
     progress: &dyn Progress,
-) -> Result<String> {
-    let seen = kernel.inspect(&entry.device, None)?;
+) -> Result<Option<String>> {
+    let seen = kernel.inspect(device, None)?;
     let pf = seen.vf_of.as_ref().map(|of| of.pf.clone());
-    let _guard = kernel.lock_device(&entry.device, pf.as_ref(), LOCK_WAIT)?;
-    let seen = kernel.inspect(&entry.device, None)?;
-    let Some((Place::Netns(at), link)) = &seen.link else {
-        return Ok("it came back meanwhile".to_owned());
-    };
+    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
+    let seen = kernel.inspect(device, None)?;
+    let Some((Place::Netns(at), link)) = &seen.link else { return Ok(None) };
+    if !is_it(at, link) {
+        return Ok(None);
+    }
+    match kernel.stored(Shelf::Attachments, device)? {
+        // Somebody has it by now, or it was found by its record after all.
+        Some(Stored::Attached(_) | Stored::Unfinished(_)) => return Ok(None),
+        Some(Stored::Corrupt { .. }) => {
+            let kept = kernel.set_aside(Shelf::Attachments, device)?;
+            progress.note(&format!("what was no record of {device} is kept as {kept}"));
+        }
+        None => {}
+    }
     let moment = kernel.moment()?;
     let record = foreign_record(&seen, at, link, moment);
     // Written down like any other change: should this die, the next one finishes it.
@@ -346,8 +363,8 @@ fn bring_foreign_home<K: Kernel + Store>(
     if let Some(first) = problems.first() {
         return Err(first.clone());
     }
-    kernel.forget(Shelf::Attachments, &entry.device)?;
-    Ok(format!("brought home as {}", record.original.name.unwrap_or_default()))
+    kernel.forget(Shelf::Attachments, device)?;
+    Ok(record.original.name)
 }
 
 fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Record {

@@ -235,7 +235,10 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
         std::io::Write::write_all(&mut file, text.as_bytes())?;
         fs::rename(&new, path)
     };
-    write().map_err(|error| failed("writing", path, &error))
+    write().map_err(|error| {
+        let _ = fs::remove_file(&new); // what is said is why it could not be written
+        failed("writing", path, &error)
+    })
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {

@@ -177,7 +177,7 @@ fn clean() -> bool {
     // One exec of the shell for all of it, since each costs 0.1 s here.
     let script = r"
         for pid in $(cat /tmp/check.pids 2>/dev/null); do kill -9 $pid 2>/dev/null; done
-        rm -rf /tmp/check.pids /var/lib/cni/sriov
+        umount -q /var/lib/cni; rm -rf /tmp/check.pids /var/lib/cni/sriov
         for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done
         for f in /sys/bus/pci/devices/*/sriov_numvfs; do
             d=${f%/*}

@@ -7,10 +7,10 @@ use crate::cri::{self, Message};
 use crate::guest::{Done, SRIOVCTL, eventually, ok, sh};
 
 /// Where the plugins are for these checks.
-const BIN: &str = "/run/cni-bin";
+pub const BIN: &str = "/run/cni-bin";
 
 /// Four VFs on eth0, two namespaces, the plugin under its name, and host-local beside it.
-fn node() {
+pub fn node() {
     ok(&format!(
         "echo 4 > /sys/class/net/eth0/device/sriov_numvfs; ip netns add blue; ip netns add red
         mkdir -p {BIN}; ln -sf {SRIOVCTL} {BIN}/sriov; ln -sf $LAB_PROGRAMS/usr/lib/cni/host-local {BIN}/host-local
@@ -19,7 +19,7 @@ fn node() {
 }
 
 /// One call; what it prints is JSON or nothing.
-fn call(command: &str, container: &str, netns: &str, config: &Value) -> Done {
+pub fn call(command: &str, container: &str, netns: &str, config: &Value) -> Done {
     let netns = if netns.is_empty() { String::new() } else { format!("/run/netns/{netns}") };
     let done = sh(&format!(
         "export CNI_COMMAND={command} CNI_CONTAINERID={container} CNI_IFNAME=net1 CNI_NETNS={netns} CNI_PATH={BIN} CNI_ARGS=\"$ARGS\"
@@ -34,7 +34,7 @@ fn call(command: &str, container: &str, netns: &str, config: &Value) -> Done {
 }
 
 #[allow(clippy::needless_pass_by_value)] // it is written in place everywhere
-fn config(more: Value) -> Value {
+pub fn config(more: Value) -> Value {
     let mut config = json!({
         "cniVersion": "1.1.0", "name": "blue", "type": "sriov",
         "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd01::/64"}]],
@@ -44,14 +44,14 @@ fn config(more: Value) -> Value {
     config
 }
 
-fn inside(netns: &str) -> Value {
+pub fn inside(netns: &str) -> Value {
     let links: Value = serde_json::from_str(&ok(&format!("ip -n {netns} -d -j addr"))).unwrap();
     let net1 = links.as_array().unwrap().iter().find(|link| link["ifname"] == "net1");
     net1.cloned().unwrap_or(Value::Null)
 }
 
 #[track_caller]
-fn assert_clean(before: &Value) {
+pub fn assert_clean(before: &Value) {
     let now = state();
     assert!(now == *before, "not as before:\n{}", differences(before, &now));
     assert_eq!(records(), "", "records left");

@@ -4,6 +4,7 @@
 mod attach;
 mod bind;
 mod cni;
+mod disk;
 mod lists;
 mod netdevsim;
 mod numvfs;
@@ -58,6 +59,17 @@ pub const SCENARIOS: &[Scenario] = &[
             points::bind_failing,
             points::restore_failing,
             points::set_numvfs_failing,
+        ],
+    },
+    Scenario {
+        name: "odd disks",
+        lab_options: &["--pfs", "1"],
+        checks: checks![
+            disk::full,
+            disk::read_only,
+            disk::lost,
+            disk::odd_things,
+            disk::odd_directories,
         ],
     },
     Scenario {

@@ -239,11 +239,11 @@ const CALLS: [Operation; 7] = [
     Operation {
         name: "set-numvfs",
         before: "",
-        command: &[SRIOVCTL, "set-numvfs", "eth0", "6"],
+        command: &[SRIOVCTL, "set-numvfs", "eth0", "6", "--force"],
         env: &[],
         stdin: "",
         next: &[REPAIR],
-        undo: "$S set-numvfs eth0 4 > /dev/null",
+        undo: "$S set-numvfs eth0 4 --force > /dev/null",
         gives_back: false,
     },
 ];
