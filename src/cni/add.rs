@@ -9,7 +9,7 @@ use super::log::Level;
 use super::reply::{Interface, Reply};
 use super::{Command, Job};
 use crate::engine::attach::{self as engine, Attached, Choice};
-use crate::engine::neighbours::{Found, Neighbours, give_back};
+use crate::engine::neighbours::{Found, Neighbours, give_back, taken_over};
 use crate::engine::store::{Shelf, Store};
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::Kind;
@@ -106,7 +106,12 @@ fn hold<K: Kernel + Store + Neighbours>(
         Ok(all.filter(|found| found.says.device == *device).collect())
     };
     let theirs = || -> Result<Option<String>, Failure> {
-        let is_ours = job.kernel.stored(Shelf::Attachments, device)?.is_some();
+        let is_ours = match job.kernel.stored(Shelf::Attachments, device)? {
+            None => false,
+            Some(stored) => {
+                stored.record().is_none_or(|record| taken_over(job.kernel, record).is_none())
+            }
+        };
         // What this program wrote for others is not theirs.
         let all = records()?;
         let by_us = !all.is_empty() && all.iter().all(|found| found.says.ours);

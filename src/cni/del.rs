@@ -69,6 +69,12 @@ fn lost<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure>
         job.log.line(Level::Info, nothing);
         return Ok(());
     };
+    // Or a record of another attachment tells of it: then it is not lost.
+    let mut known = job.kernel.neighbours(job.place().dir)?.into_iter();
+    if known.any(|found| found.says.device == device) {
+        job.log.line(Level::Info, nothing);
+        return Ok(());
+    }
     job.log.of_device(&device);
     let is_it =
         |at: &NetnsId, link: &Link| at.inode == netns.inode && link.name == ifname.to_string();

@@ -1,6 +1,7 @@
 //! `detach`: gets a device back as it was, whatever became of it; or keeps the record and says why.
 
 use super::attach::{LOCK_WAIT, clear_ports, untell};
+use super::neighbours::taken_over;
 use super::restore::restore;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
@@ -50,8 +51,10 @@ pub fn detach<K: Kernel + Store>(
     if !still(&record) {
         return Ok(Detached::NotAttached(device.clone()));
     }
+    if let Some(netns) = taken_over(kernel, &record) {
+        progress.note(&format!("{device} is not touched: another CNI plugin gave it to {netns}"));
     // What another boot's record speaks of is gone; the VFs there are now are new ones.
-    if record.boot_id == kernel.moment()?.boot_id {
+    } else if record.boot_id == kernel.moment()?.boot_id {
         let mut problems = clear_ports(kernel, &record, progress);
         problems.extend(restore(kernel, &record, progress)?);
         if !problems.is_empty() {

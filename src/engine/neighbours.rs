@@ -61,9 +61,6 @@ pub trait Neighbours {
     /// All of them.
     fn neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>>;
 
-    /// The namespace that a VF is allocated to.
-    fn allocated(&self, device: &DeviceId) -> Option<String>;
-
     /// Writes down an attachment as they do.
     fn tell_neighbours(
         &self,
@@ -123,7 +120,7 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         None | Some(Stored::Corrupt { .. }) => false,
         // A first try, that could not be ended.
         Some(Stored::Unfinished(record)) => record.owner != owner(found),
-        Some(_) => true,
+        Some(Stored::Attached(record)) => taken_over(kernel, &record).is_none(),
     };
     // A file of ours is left over from something that ended, unless it is our record that was lost.
     let is_there = match &seen.link {
@@ -159,6 +156,18 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
     // The allocation is this record's only if no other has a claim to it.
     let netns = found.netns.as_deref().filter(|_| is_its || (is_free && found.says.ours));
     kernel.untell(&found.path, device, netns)
+}
+
+/// The namespace to which another plugin gave the device since, where the record outlived a time in
+/// which the node ran that one: that plugin gave the device back by what it was told of it, and nothing
+/// is left to restore.
+pub fn taken_over<K: Kernel + Store>(kernel: &K, record: &Record) -> Option<String> {
+    if record.told.is_empty() {
+        return None;
+    }
+    let path = kernel.allocated(&record.device).filter(|path| *path != record.netns.path)?;
+    let there = kernel.find_netns(&NetnsChoice::Named(path.clone())).ok()?;
+    (there.inode != record.netns.inode).then_some(path)
 }
 
 /// For whom it was attached, as far as a name that may have dashes everywhere tells.

@@ -5,6 +5,7 @@ use std::fmt;
 use super::attach::{LOCK_WAIT, STEP_WITHIN, is_alive};
 use super::bind;
 use super::detach::{Detached, detach};
+use super::neighbours::taken_over;
 use super::numvfs;
 use super::restore::restore;
 use super::store::{Shelf, Store, Stored};
@@ -159,6 +160,9 @@ fn judge<K: Kernel + Store>(kernel: &K, shelf: Shelf, stored: &Stored) -> Result
     }
     if shelf == Shelf::Bindings {
         return bind::state::judge(kernel, record);
+    }
+    if let Some(netns) = taken_over(kernel, record) {
+        return Ok(Verdict::Stale(format!("another CNI plugin gave it to {netns}")));
     }
     let seen = kernel.inspect(&record.device, Some(&record.netns))?;
     // An interface that is in a namespace is somebody's, whatever became of the path.

@@ -75,6 +75,10 @@ pub trait Store {
     /// Forgets the device: journal and record.
     fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()>;
 
+    /// The namespace to which a device is allocated as sriov-cni writes it down, which this program does
+    /// as well.
+    fn allocated(&self, device: &DeviceId) -> Option<String>;
+
     /// Takes away a file that was written about an attachment for others, and their allocation of the
     /// device if it is to that namespace.
     fn untell(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()>;

@@ -270,10 +270,6 @@ impl Neighbours for Host {
         self.all_neighbours(dir)
     }
 
-    fn allocated(&self, device: &DeviceId) -> Option<String> {
-        self.allocated_to(device)
-    }
-
     fn tell_neighbours(
         &self,
         place: &Place<'_>,

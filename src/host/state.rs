@@ -116,6 +116,10 @@ impl Store for Host {
         self.remove_record(journal, device)
     }
 
+    fn allocated(&self, device: &DeviceId) -> Option<String> {
+        self.allocated_to(device)
+    }
+
     fn untell(&self, path: &str, device: &DeviceId, netns: Option<&str>) -> Result<()> {
         self.remove_neighbour(path, device, netns)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sriovctl::engine::Silent;
-use sriovctl::engine::attach::{Attached, Choice, attach};
+use sriovctl::engine::attach::{Attached, Choice, attach, configure};
 use sriovctl::engine::detach::{Detached, detach};
 use sriovctl::engine::state::{self, Verdict};
 use sriovctl::model::ids::{MacAddr, VlanId};
@@ -86,6 +86,22 @@ fn repair(kernel: &FakeKernel) {
     for entry in state::examine(kernel).unwrap() {
         state::repair(kernel, &entry, &Silent).unwrap();
     }
+}
+
+#[test]
+fn addresses_are_not_given_to_what_somebody_else_has_by_now() {
+    let kernel = kernel();
+    let first = attach_to(&kernel, BLUE, &plain()).unwrap();
+    // While its addresses are asked for, its namespace ends, and another gets the VF.
+    kernel.delete_netns(BLUE);
+    let other = Request { owner: Owner { network: "b".into(), ..Owner::manual() }, ..everything() };
+    attach_to(&kernel, RED, &other).unwrap();
+    let (world, records) = (kernel.world(), kernel.records.borrow().clone());
+    let config = IpConfig { addresses: vec!["10.0.0.9/24".parse().unwrap()], routes: Vec::new() };
+    let error = configure(&kernel, first, &plain(), config, &Silent).unwrap_err();
+    assert!(error.message().contains("given back meanwhile"), "{error}");
+    assert_eq!(kernel.world(), world);
+    assert_eq!(*kernel.records.borrow(), records);
 }
 
 fn assert_restored(kernel: &FakeKernel, before: &World) {

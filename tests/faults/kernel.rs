@@ -911,11 +911,6 @@ impl Neighbours for FakeKernel {
         Ok(self.neighbours.borrow().clone())
     }
 
-    fn allocated(&self, device: &DeviceId) -> Option<String> {
-        let all = self.neighbours.borrow();
-        all.iter().find(|found| found.says.device == *device)?.netns.clone()
-    }
-
     fn tell_neighbours(
         &self,
         place: &Where<'_>,
@@ -1035,6 +1030,11 @@ impl Store for FakeKernel {
             }
             Ok(())
         })
+    }
+
+    fn allocated(&self, device: &DeviceId) -> Option<String> {
+        let all = self.neighbours.borrow();
+        all.iter().rev().find(|found| found.says.device == *device)?.netns.clone()
     }
 
     fn untell(&self, path: &str, _: &DeviceId, _: Option<&str>) -> Result<()> {

@@ -2,9 +2,9 @@
 //! gives any.
 
 use super::{Attached, Job, STEP_WITHIN};
-use crate::engine::store::{Shelf, Store};
+use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Progress, Surroundings};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::plan::attach::Request;
 use crate::model::record::{Record, Wanted};
@@ -27,6 +27,14 @@ pub fn configure<K: Kernel + Store + Surroundings>(
     let (device, at) = (record.device.clone(), record.netns.clone());
     let pf: Option<&DeviceId> = record.vf_of.as_ref().map(|of| &of.pf);
     let _guard = kernel.lock_device(&device, pf, super::LOCK_WAIT)?;
+    // The namespace may have ended while addresses were asked for, and another have the device now.
+    match kernel.stored(Shelf::Attachments, &device)? {
+        Some(Stored::Attached(now)) if now == *record => {}
+        _ => {
+            let text = format!("{} was given back meanwhile by somebody else", attached.name);
+            return Err(Error::new(Kind::Busy, text).device(device.to_string()));
+        }
+    }
     let wanted = Wanted { config: config.clone(), ..record.wanted.clone() };
     let record = Record { wanted, ..record.clone() };
     kernel.begin(Shelf::Attachments, &record)?;

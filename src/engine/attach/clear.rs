@@ -1,6 +1,7 @@
 //! What was left of earlier changes of a device, and undoing what was begun.
 
 use super::ports::clear_ports;
+use crate::engine::neighbours::taken_over;
 use crate::engine::restore::restore;
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Progress};
@@ -45,7 +46,12 @@ pub(in crate::engine) fn clear_the_way<K: Kernel + Store>(
         };
         let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
         let is_over = match shelf {
-            Shelf::Attachments => !of_this_boot || !finished || !has_it(kernel, &record)?,
+            Shelf::Attachments => {
+                !of_this_boot
+                    || !finished
+                    || taken_over(kernel, &record).is_some()
+                    || !has_it(kernel, &record)?
+            }
             Shelf::Bindings => {
                 let seen = kernel.inspect(device, Some(&record.netns))?;
                 !of_this_boot || !finished || crate::engine::bind::is_over(&record, &seen)
@@ -74,6 +80,7 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
     // Of another boot, or of a VF that was destroyed: those there are now are as their driver made
     // them. A binding that is complete was ended by other means, and is not to be undone.
     let of_another = record.boot_id != kernel.moment()?.boot_id
+        || (!is_binding && taken_over(kernel, record).is_some())
         || (is_binding && (finished || !record.is_of(&seen)));
     if !of_another {
         let mut problems = clear_ports(kernel, record, progress);
