@@ -50,6 +50,7 @@ fn configure(vf: &mut VfState, index: u16) {
     netdev.mac = mac;
     netdev.mtu = 1400;
     netdev.name = format!("vf{}", 7 - index);
+    netdev.altnames = vec![format!("alt{index}"), format!("other{index}")];
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::model::facts::VfFacts;
 use crate::model::ids::{DeviceId, MacAddr, VfIndex};
 use crate::model::inventory::{Pf, Vf};
 use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
-use crate::model::step::{LinkAttr, Step, Subject, VfAttr, VfRef};
+use crate::model::step::{LinkAttr, LinkSet, Place, Step, Subject, VfAttr, VfRef};
 
 /// How a VF was, or shall be. What is `None` is left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,12 @@ pub struct SavedVf {
     pub mtu: Option<u32>,
     /// Name of its interface.
     pub name: Option<String>,
+    /// Alternative names of its interface.
+    #[serde(default)]
+    pub altnames: Vec<String>,
+    /// Whether its interface was up.
+    #[serde(default)]
+    pub up: bool,
     /// Its driver.
     pub driver: WantedDriver,
     /// Its `driver_override`.
@@ -56,6 +62,8 @@ impl SavedVf {
             mac: netdev.and_then(|link| link.mac),
             mtu: netdev.and_then(|link| link.mtu),
             name: netdev.map(|link| link.name.clone()),
+            altnames: netdev.map(|link| link.altnames.clone()).unwrap_or_default(),
+            up: netdev.is_some_and(|link| link.up == Some(true)),
             driver: match &vf.facts.driver {
                 Some(driver) => WantedDriver::Named(driver.clone()),
                 None => WantedDriver::None,
@@ -72,6 +80,8 @@ impl SavedVf {
             mac: None,
             mtu: None,
             name: None,
+            altnames: Vec::new(),
+            up: false,
             driver,
             driver_override: None,
         }
@@ -98,7 +108,11 @@ pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
         _ => None,
     };
     let vfs = wanted.iter().map(|want| Vf {
-        facts: VfFacts { driver: probed(want), ..VfFacts::without_device(want.index) },
+        facts: VfFacts {
+            driver: probed(want),
+            device: pf.vf(want.index).and_then(|vf| vf.facts.device.clone()),
+            ..VfFacts::without_device(want.index)
+        },
         // Only the kernel knows what the interface will be called; its settings are put back.
         netdevs: want
             .name
@@ -225,6 +239,28 @@ pub fn netdevs(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
         }));
     }
     steps.extend(renames(now, wanted));
+    steps.extend(altnames_and_up(now, wanted));
+    steps
+}
+
+/// After the names, which an altname may be in the way of.
+fn altnames_and_up(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (vf, want, _) in pairs(now, wanted) {
+        let link = vf.netdev().filter(|link| link.netns.is_none());
+        let (Some(link), Some(device)) = (link, &vf.facts.device) else { continue };
+        let has = |name: &&String| link.altnames.contains(name) || link.name == **name;
+        let add: Vec<String> = want.altnames.iter().filter(|name| !has(name)).cloned().collect();
+        let (device, at) = (device.clone(), Place::Host);
+        if !add.is_empty() {
+            let (device, at) = (device.clone(), at.clone());
+            steps.push(Step::AltNames { device, at, add, remove: Vec::new() });
+        }
+        if want.up && link.up != Some(true) {
+            let set = LinkSet { up: Some(true), ..LinkSet::default() };
+            steps.push(Step::Link { device, at, set });
+        }
+    }
     steps
 }
 

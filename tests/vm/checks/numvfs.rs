@@ -13,7 +13,7 @@ fn state_of_vfs(count: usize) -> Vec<(Value, String)> {
     (0..count)
         .map(|index| {
             let own = ok(&format!(
-                "cd /sys/class/net/eth0/device/virtfn{index}/net/; n=$(ls); echo $n $(cat $n/address $n/mtu)"
+                "cd /sys/class/net/eth0/device/virtfn{index}/net/; n=$(ls); echo $n $(cat $n/address $n/mtu) $(ip link show $n | grep altname)"
             ));
             (seen[index].clone(), own)
         })
@@ -42,6 +42,7 @@ pub fn four_configured_vfs_survive_a_resize() {
             ip link set $d address 02:00:00:00:01:0$n name vf$((3 - n)) mtu $((1400 + n))
             ip link set eth0 vf $n mac 02:00:00:00:01:0$n
             ip link set eth0 vf $n vlan $((100 + n)) qos $n
+            ip link property add dev vf$((3 - n)) altname alt$n
         done
         ip link set eth0 vf 0 trust on; ip link set eth0 vf 1 spoofchk off
         ip link set eth0 vf 2 max_tx_rate 100
