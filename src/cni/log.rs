@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::config::Config;
 use crate::engine::Progress;
+use crate::model::text::printable;
 
 /// Where syslog and journald listen (syslog(3)).
 const SYSLOG: &str = "/dev/log";
@@ -58,12 +59,16 @@ impl Log {
             let open = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
             // Nobody is left to be told when even that fails.
             let told = |error| {
-                let _ = writeln!(std::io::stderr(), "sriov: {path} cannot be opened: {error}");
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "sriov: {} cannot be opened: {error}",
+                    printable(path)
+                );
             };
             open.map_err(told).ok()
         };
         let of = |key: &str, value: &str| {
-            if value.is_empty() { String::new() } else { format!(" {key}={value}") }
+            if value.is_empty() { String::new() } else { format!(" {key}={}", printable(value)) }
         };
         let call = format!(
             "cmd={}{}{}",

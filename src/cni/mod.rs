@@ -33,6 +33,7 @@ use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
 use crate::model::ids::DeviceId;
 use crate::model::record::Record;
+use crate::model::text::printable_json;
 
 /// Reads a variable of the environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -95,14 +96,15 @@ fn versions() -> Value {
 }
 
 fn answer(out: &mut dyn Write, document: &Value) -> ExitCode {
-    match writeln!(out, "{document}").and_then(|()| out.flush()) {
+    match writeln!(out, "{}", printable_json(document.to_string())).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE, // the runtime has gone
     }
 }
 
 fn refuse(out: &mut dyn Write, failure: &Failure, version: Version) -> ExitCode {
-    let _ = writeln!(out, "{}", failure.to_json(version)).and_then(|()| out.flush());
+    let text = printable_json(failure.to_json(version).to_string());
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     ExitCode::FAILURE
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::console::{Bar, Console};
+use super::say::line;
 use super::{StepView, netns_choice, step_views, write_json, writing};
 use crate::cli::{Attach, OnOff, Proto};
 use crate::engine::attach::{self as engine, Attached, Choice};
@@ -17,6 +18,7 @@ use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::plan::attach::Request;
 use crate::model::record::Owner;
 use crate::model::step::{IpConfig, Route, RouteOptions};
+use crate::model::text::shell_word;
 
 /// The JSON document, see `schemas/attach.schema.json`.
 #[derive(Serialize)]
@@ -63,21 +65,21 @@ pub fn run<K: Kernel + Store + Surroundings>(
     }
     let mut write = || -> std::io::Result<()> {
         if args.dry_run {
-            writeln!(out, "# {} -> {}; nothing was changed", done.name, netns.path)?;
-            return steps.iter().try_for_each(|step| writeln!(out, "{}", step.shell));
+            line!(out, "# {} -> {}; nothing was changed", done.name, netns.path)?;
+            return steps.iter().try_for_each(|step| line!(out, "{}", step.shell));
         }
         match done.record.ifname.as_str() {
-            "" => writeln!(out, "{} is recorded for {}", done.name, netns.path)?,
-            name => writeln!(out, "{} is {name} in {}", done.name, netns.path)?,
+            "" => line!(out, "{} is recorded for {}", done.name, netns.path)?,
+            name => line!(out, "{} is {name} in {}", done.name, netns.path)?,
         }
         let set = done.record.wanted.settings.iter().map(ToString::to_string);
         let set: Vec<String> = set.filter(|text| !done.already_so.contains(text)).collect();
         for (what, list) in [("set", &set), ("was so already", &done.already_so)] {
             if !list.is_empty() {
-                writeln!(out, "  {what}: {}", list.join(", "))?;
+                line!(out, "  {what}: {}", list.join(", "))?;
             }
         }
-        writeln!(out, "  get it back: sriovctl detach '{}'", done.name)
+        line!(out, "  get it back: sriovctl detach {}", shell_word(&done.name))
     };
     write().map_err(|error| writing(&error))
 }

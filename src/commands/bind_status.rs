@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::bind_view::NodeView;
 use super::console::Console;
 use super::list_vfs::no_vfs;
+use super::say::{self, line};
 use super::table::{self, Column, Text, Tone};
 use super::view::UserView;
-use super::{say, write_json, writing};
+use super::{write_json, writing};
 use crate::cli::BindDpdk;
 use crate::engine::{Kernel, Surroundings};
 use crate::error::Result;
@@ -140,7 +141,7 @@ pub fn run<K: Kernel + Surroundings>(
         members(out, &rows)?;
     }
     let columns: Vec<&Column<HugePagesView>> = PAGES.iter().collect();
-    writeln!(out).map_err(|error| writing(&error))?;
+    line!(out, "").map_err(|error| writing(&error))?;
     table::write_table(out, console, &pages, &columns, false, true)?;
     if pages.iter().all(|pages| pages.total == 0) {
         out.flush().map_err(|error| writing(&error))?;
@@ -163,7 +164,7 @@ fn members(out: &mut dyn Write, rows: &[Row]) -> Result<()> {
             .map(|m| format!("{} {}", m.device, m.driver.as_deref().unwrap_or_default()))
             .collect();
         let group = row.iommu_group.unwrap_or_default();
-        writeln!(out, "IOMMU group {group} also has: {}", list.join(", "))
+        line!(out, "IOMMU group {group} also has: {}", list.join(", "))
             .map_err(|error| writing(&error))?;
     }
     Ok(())

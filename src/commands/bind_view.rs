@@ -4,11 +4,13 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::{StepView, say, step_views};
+use super::say::{self, line};
+use super::{StepView, step_views};
 use crate::cli::BindDpdk;
 use crate::engine::bind::Bound;
 use crate::error::Error;
 use crate::model::binding::Node;
+use crate::model::text::shell_word;
 
 /// The JSON document, see `schemas/bind-dpdk.schema.json`.
 #[derive(Serialize)]
@@ -125,23 +127,23 @@ pub fn write_text(
         let name = format!("{:<wide$}  {}", view.vf, view.device);
         match view.result {
             "would_bind" | "would_restore" => {
-                writeln!(out, "# {name}; nothing was changed")?;
+                line!(out, "# {name}; nothing was changed")?;
                 for step in &view.steps {
-                    writeln!(out, "{}", step.shell)?;
+                    line!(out, "{}", step.shell)?;
                 }
                 if args.persist {
                     let what = if args.restore { "removes" } else { "writes" };
                     let device = &view.device;
-                    writeln!(out, "# {what} /etc/sriovctl/bindings/{device}.json and a udev rule")?;
+                    line!(out, "# {what} /etc/sriovctl/bindings/{device}.json and a udev rule")?;
                 }
             }
-            "unchanged" => writeln!(out, "{name}  has {driver} already; nothing was changed")?,
+            "unchanged" => line!(out, "{name}  has {driver} already; nothing was changed")?,
             "restored" if before == driver => {
-                writeln!(out, "{name}  {driver}; no longer bound when it appears")?;
+                line!(out, "{name}  {driver}; no longer bound when it appears")?;
             }
-            "failed" => writeln!(out, "{name}  failed")?,
-            _ if before == driver => writeln!(out, "{name}  {driver}, set up{}", tail(view))?,
-            _ => writeln!(out, "{name}  {before} -> {driver}{}", tail(view))?,
+            "failed" => line!(out, "{name}  failed")?,
+            _ if before == driver => line!(out, "{name}  {driver}, set up{}", tail(view))?,
+            _ => line!(out, "{name}  {before} -> {driver}{}", tail(view))?,
         }
     }
     // A PF is called otherwise once its interface is gone.
@@ -152,7 +154,7 @@ pub fn write_text(
     let bound = bound.iter().map(String::as_str);
     let names = together(bound);
     if !names.is_empty() && !args.restore {
-        writeln!(out, "  give back: sriovctl bind-dpdk --restore {}", names.join(" "))?;
+        line!(out, "  give back: sriovctl bind-dpdk --restore {}", names.join(" "))?;
     }
     out.flush()?;
     let mut notes: Vec<&String> = Vec::new();
@@ -176,8 +178,8 @@ fn together<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
         }
     }
     let word = |(pf, list): &(String, Vec<&str>)| match list.as_slice() {
-        [] => format!("'{pf}'"),
-        list => format!("'{pf}#{}'", list.join(",")),
+        [] => shell_word(pf).into_owned(),
+        list => shell_word(&format!("{pf}#{}", list.join(","))).into_owned(),
     };
     words.iter().map(word).collect()
 }

@@ -1,5 +1,6 @@
 //! The terminal: whether somebody is there, colours, questions and progress.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::ColorWhen;
 use crate::engine::Progress;
 use crate::error::{Error, Kind, Result};
+use crate::model::text::printable;
 
 /// What standard input, output and error are.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Console {
     stdin: bool,
     stderr: bool,
+    /// Whether standard output is a terminal.
+    pub stdout: bool,
     /// Colours in tables.
     pub out_color: bool,
     err_color: bool,
@@ -41,6 +45,7 @@ impl Console {
         Self {
             stdin: stdin().is_terminal(),
             stderr: err,
+            stdout: out,
             out_color: wanted(out),
             err_color: wanted(err),
             width: if out { of_terminal().or_else(columns) } else { columns() },
@@ -53,6 +58,11 @@ impl Console {
         Self { width: Some(columns), ..self }
     }
 
+    /// A field of data: as it is for programs, harmless for a terminal.
+    pub fn field(self, text: &str) -> Cow<'_, str> {
+        if self.stdout { printable(text) } else { Cow::Borrowed(text) }
+    }
+
     /// Whether somebody is there to be asked.
     pub fn can_ask(self) -> bool {
         self.stdin && self.stderr
@@ -62,7 +72,7 @@ impl Console {
     pub fn select(question: &str, items: &[String]) -> Result<usize> {
         let asked = dialoguer::Select::new()
             .with_prompt(question)
-            .items(items)
+            .items(items.iter().map(|item| printable(item)))
             .default(0)
             .interact_on_opt(&dialoguer::console::Term::stderr());
         let nothing = |why: &str| Error::new(Kind::Usage, format!("nothing was chosen{why}"));
@@ -77,7 +87,7 @@ impl Console {
     pub fn select_some(question: &str, items: &[String]) -> Result<Vec<usize>> {
         let asked = dialoguer::MultiSelect::new()
             .with_prompt(format!("{question} (space marks, enter ends)"))
-            .items(items)
+            .items(items.iter().map(|item| printable(item)))
             .interact_on_opt(&dialoguer::console::Term::stderr());
         let nothing = |why: &str| Error::new(Kind::Usage, format!("nothing was chosen{why}"));
         match asked {
@@ -92,10 +102,11 @@ impl Console {
         if self.err_color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Asks yes or no; no is the answer to an empty line.
-    pub fn confirm(question: &str) -> Result<bool> {
+    /// Asks yes or no; no is the answer to an empty line. The question is made of `lines`.
+    pub fn confirm(lines: &[String]) -> Result<bool> {
+        let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
         let asked = dialoguer::Confirm::new()
-            .with_prompt(question)
+            .with_prompt(lines.join("\n"))
             .default(false)
             .interact_on_opt(&dialoguer::console::Term::stderr());
         match asked {
@@ -139,7 +150,7 @@ impl Progress for Bar {
         bar.set_style(if total == 0 { spinner() } else { counter() });
         bar.set_length(total);
         bar.set_position(0);
-        bar.set_message(what.to_owned());
+        bar.set_message(printable(what).into_owned());
     }
 
     fn done(&self, count: u64) {
@@ -149,7 +160,7 @@ impl Progress for Bar {
     }
 
     fn note(&self, text: &str) {
-        let line = format!("sriovctl: {text}");
+        let line = format!("sriovctl: {}", printable(text));
         match &self.bar {
             Some(bar) => bar.println(line),
             // Nobody is left to be told when this fails.

@@ -5,7 +5,8 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::console::{Bar, Console};
-use super::{StepView, netns_choice, say, step_views, write_json, writing};
+use super::say::{self, line};
+use super::{StepView, netns_choice, step_views, write_json, writing};
 use crate::cli::Detach;
 use crate::engine::detach::{self as engine, Detached};
 use crate::engine::state::{self, Verdict};
@@ -93,24 +94,24 @@ fn one_error(mut failures: Vec<Error>, of: usize) -> Option<Error> {
 
 fn write_text(out: &mut dyn Write, args: &Detach, views: &[DeviceView]) -> std::io::Result<()> {
     if views.is_empty() {
-        return writeln!(out, "nothing is attached there; nothing was changed");
+        return line!(out, "nothing is attached there; nothing was changed");
     }
     for view in views {
         match (view.result, &view.name) {
-            ("detached", Some(name)) => writeln!(out, "{} is {name} again", view.device)?,
-            ("detached", None) => writeln!(out, "{} is as it was", view.device)?,
+            ("detached", Some(name)) => line!(out, "{} is {name} again", view.device)?,
+            ("detached", None) => line!(out, "{} is as it was", view.device)?,
             ("would_detach", _) => {
-                writeln!(out, "# {}; nothing was changed", view.device)?;
+                line!(out, "# {}; nothing was changed", view.device)?;
                 for step in &view.steps {
-                    writeln!(out, "{}", step.shell)?;
+                    line!(out, "{}", step.shell)?;
                 }
             }
             ("set_aside", _) => {
                 let kept = view.message.as_deref().unwrap_or_default();
-                writeln!(out, "{}: its record was no record; kept as {kept}", view.device)?;
+                line!(out, "{}: its record was no record; kept as {kept}", view.device)?;
             }
             ("not_attached", _) if !args.all_stale => {
-                writeln!(out, "{} is not attached; nothing was changed", view.device)?;
+                line!(out, "{} is not attached; nothing was changed", view.device)?;
             }
             _ => {}
         }

@@ -186,7 +186,7 @@ fn repair<K: Kernel + Store + Surroundings>(
         if console.can_ask() && !args.list.json {
             let what = entry.verdict.details().join("; ");
             let question = format!("{} is {} ({what}). Put it right?", entry.name, row.state);
-            if !Console::confirm(&question)? {
+            if !Console::confirm(&[question])? {
                 continue;
             }
         } else if is_foreign && args.only.is_empty() {
@@ -276,10 +276,8 @@ fn print(
     match args.list.form() {
         Form::Json => write_json(out, &json!({ "schema_version": 1, "attachments": rows })),
         Form::Jsonl => table::write_jsonl(out, rows),
-        Form::Csv => table::write_csv(out, rows, &columns, headers),
-        Form::Name => {
-            rows.iter().try_for_each(|row| writeln!(out, "{}", row.vf)).map_err(|e| writing(&e))
-        }
+        Form::Csv => table::write_csv(out, console, rows, &columns, headers),
+        Form::Name => table::write_names(out, console, rows.iter().map(|row| row.vf.as_str())),
         Form::Table | Form::Wide if rows.is_empty() => {
             say::remark("nothing is attached or bound", "sriovctl attach VF --netns NAME");
             Ok(())

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::console::Console;
 use super::table::{self, Column, Text, Tone};
 use super::view::PfRow;
-use super::{must_know_usage, say, write_json, writing};
+use super::{must_know_usage, say, write_json};
 use crate::cli::{Form, ListPfs};
 use crate::engine::Kernel;
 use crate::error::Result;
@@ -101,10 +101,8 @@ pub fn run<K: Kernel>(
     match form {
         Form::Json => write_json(out, &Document { schema_version: 1, pfs: &rows }),
         Form::Jsonl => table::write_jsonl(out, &rows),
-        Form::Csv => table::write_csv(out, &rows, &columns, headers),
-        Form::Name => rows
-            .iter()
-            .try_for_each(|row| writeln!(out, "{}", row.name).map_err(|error| writing(&error))),
+        Form::Csv => table::write_csv(out, console, &rows, &columns, headers),
+        Form::Name => table::write_names(out, console, rows.iter().map(|row| row.name.as_str())),
         Form::Table | Form::Wide if rows.is_empty() => {
             nothing_to_show(found, args);
             Ok(())

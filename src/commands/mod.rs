@@ -27,8 +27,10 @@ use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::inventory::Inventory;
 use crate::model::step::Step;
+use crate::model::text::{printable, printable_json};
 
 use self::console::Console;
+use self::say::line;
 
 /// Runs the command line on a host.
 pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode {
@@ -55,7 +57,7 @@ pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode 
             say::error(&console, &error);
             if cli.command.wants_json() {
                 // Nobody is left to be told when this fails.
-                let _ = writeln!(out, "{:#}", error.to_json()).and_then(|()| out.flush());
+                let _ = write_json(&mut out, &error.to_json()).map(|()| out.flush());
             }
             ExitCode::from(error.kind().exit_code())
         }
@@ -65,21 +67,25 @@ pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode 
 /// Says what is wrong with the command line, also as JSON to a caller who reads that; help and
 /// version come this way too.
 pub fn usage(error: &clap::Error, args: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
-    // Nobody is left to be told when this fails.
-    let _ = error.print();
+    let args: Vec<_> = args.collect();
+    let text = error.render().to_string();
+    let is_plain = text.lines().all(|line| printable(line) == line);
+    if is_plain {
+        let _ = error.print(); // nobody is left to be told when this fails
+    } else {
+        say::plain(&text);
+    }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let args: Vec<_> = args.collect();
     let reads_json = args.iter().any(|arg| arg == "--json")
         || args.windows(2).any(|two| {
             (two[0] == "-o" || two[0] == "--output") && (two[1] == "json" || two[1] == "jsonl")
         });
     if reads_json {
-        let text = error.render().to_string();
         let text = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
         let json = Error::new(Kind::Usage, text).hint("see: sriovctl --help").to_json();
-        let _ = writeln!(stdout(), "{json:#}");
+        let _ = write_json(&mut stdout(), &json);
     }
     ExitCode::from(Kind::Usage.exit_code())
 }
@@ -111,8 +117,8 @@ fn install<K: Surroundings>(dir: Option<&str>, kernel: &K, out: &mut dyn Write) 
     let made = kernel.link_to_program(dir, &["sriov", "fixipam"])?;
     let mut write = || -> std::io::Result<()> {
         match made.as_slice() {
-            [] => writeln!(out, "{dir} has the links already; nothing was changed"),
-            made => made.iter().try_for_each(|link| writeln!(out, "made {link}")),
+            [] => line!(out, "{dir} has the links already; nothing was changed"),
+            made => made.iter().try_for_each(|link| line!(out, "made {link}")),
         }
     };
     write().map_err(|error| writing(&error))
@@ -137,9 +143,9 @@ fn writing(error: &std::io::Error) -> Error {
 
 /// Writes one JSON document, indented.
 fn write_json(out: &mut dyn Write, value: &impl serde::Serialize) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)
+    serde_json::to_string_pretty(value)
         .map_err(std::io::Error::from)
-        .and_then(|()| writeln!(out))
+        .and_then(|text| writeln!(out, "{}", printable_json(text)))
         .map_err(|error| writing(&error))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::console::{Bar, Console};
+use super::say::line;
 use super::{StepView, write_json, writing};
 use crate::cli::SetNumvfs;
 use crate::engine::numvfs::{self, Options, Proposal, Report};
@@ -97,10 +98,11 @@ fn in_use<K: Kernel>(
     }
 }
 
-fn question(vfs: &[InUse]) -> String {
-    let lines: Vec<String> = vfs.iter().map(|vf| format!("  {vf}")).collect();
+fn question(vfs: &[InUse]) -> Vec<String> {
     let them = if vfs.len() == 1 { "This VF is" } else { "These VFs are" };
-    format!("{them} in use and will be destroyed:\n{}\nGo on?", lines.join("\n"))
+    let first = format!("{them} in use and will be destroyed:");
+    let vfs = vfs.iter().map(|vf| format!("  {vf}"));
+    [first].into_iter().chain(vfs).chain(["Go on?".to_owned()]).collect()
 }
 
 fn dry_run<K: Kernel>(
@@ -135,14 +137,14 @@ fn write_steps(
     steps: &[StepView],
 ) -> std::io::Result<()> {
     if steps.is_empty() {
-        return writeln!(out, "{name} has {} VFs already; nothing would be changed", plan.after);
+        return line!(out, "{name} has {} VFs already; nothing would be changed", plan.after);
     }
-    writeln!(out, "# {name}: {} VFs -> {} VFs; nothing was changed", plan.before, plan.after)?;
+    line!(out, "# {name}: {} VFs -> {} VFs; nothing was changed", plan.before, plan.after)?;
     for vf in &plan.destroys {
-        writeln!(out, "# destroys {vf}")?;
+        line!(out, "# destroys {vf}")?;
     }
     for step in steps {
-        writeln!(out, "{}", step.shell)?;
+        line!(out, "{}", step.shell)?;
     }
     Ok(())
 }
@@ -151,29 +153,29 @@ fn write_text(out: &mut dyn Write, report: &Report, args: &SetNumvfs) -> Result<
     let (name, count) = (report.pf.name(), report.pf.vfs.len());
     let mut write = || -> std::io::Result<()> {
         if !report.changed {
-            writeln!(out, "{name} has {} already; nothing was changed", vfs(count))?;
+            line!(out, "{name} has {} already; nothing was changed", vfs(count))?;
             let unlike = |driver: &String| {
                 report.pf.vfs.iter().any(|vf| vf.facts.driver.as_ref() != Some(driver))
             };
             if args.driver.as_ref().is_some_and(unlike) {
-                writeln!(out, "  --driver applies to VFs that are created; these were there")?;
+                line!(out, "  --driver applies to VFs that are created; these were there")?;
             }
             return Ok(());
         }
-        writeln!(out, "{name} has {} (had {})", vfs(count), report.before)?;
+        line!(out, "{name} has {} (had {})", vfs(count), report.before)?;
         for vf in &report.destroyed {
-            writeln!(out, "  destroyed {vf}")?;
+            line!(out, "  destroyed {vf}")?;
         }
         if !report.restored.is_empty() {
             let kept: std::collections::BTreeSet<_> =
                 report.restored.iter().filter_map(|text| text.rsplit(' ').next()).collect();
-            writeln!(out, "  kept the settings of {}", vfs(kept.len()))?;
+            line!(out, "  kept the settings of {}", vfs(kept.len()))?;
         }
         if !report.bound.is_empty() {
-            writeln!(out, "  bound {}", report.bound.join(", "))?;
+            line!(out, "  bound {}", report.bound.join(", "))?;
         }
         if count > 0 {
-            writeln!(out, "  see them: sriovctl list-vfs {name}")?;
+            line!(out, "  see them: sriovctl list-vfs {name}")?;
         }
         Ok(())
     };

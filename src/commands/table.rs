@@ -12,6 +12,7 @@ use super::console::Console;
 use super::writing;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{MacAddr, PciAddress};
+use crate::model::text::{printable, printable_json};
 
 /// What a cell means, which its colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,7 +253,7 @@ fn colored(text: Text, console: &Console) -> Cell {
 }
 
 fn shown_text(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { printable(text) }
+    if text.is_empty() { "-".to_owned() } else { printable(text).into_owned() }
 }
 
 /// The least important columns go until the rest fits the width.
@@ -280,16 +281,28 @@ fn fit<R>(shown: &mut Vec<&Column<R>>, rows: &[R], width: Option<u16>) {
 /// Writes one JSON object a line.
 pub fn write_jsonl<R: Serialize>(out: &mut dyn Write, rows: &[R]) -> Result<()> {
     rows.iter().try_for_each(|row| {
-        serde_json::to_writer(&mut *out, row)
+        serde_json::to_string(row)
             .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out))
+            .and_then(|text| writeln!(out, "{}", printable_json(text)))
             .map_err(|error| writing(&error))
     })
+}
+
+/// Writes names, a line each. Programs get them as they are, to give them back; a terminal does not.
+pub fn write_names<'a>(
+    out: &mut dyn Write,
+    console: &Console,
+    mut names: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    names
+        .try_for_each(|name| writeln!(out, "{}", console.field(name)))
+        .map_err(|error| writing(&error))
 }
 
 /// Writes CSV with all columns; unknown is an empty field.
 pub fn write_csv<R: Serialize>(
     out: &mut dyn Write,
+    console: &Console,
     rows: &[R],
     columns: &[&Column<R>],
     headers: bool,
@@ -305,6 +318,7 @@ pub fn write_csv<R: Serialize>(
     for row in rows {
         let json = to_json(row);
         let fields = columns.iter().map(|column| flat(&column.value_of(row, &json)));
+        let fields = fields.map(|field| console.field(&field).into_owned());
         writer.write_record(fields).map_err(failed)?;
     }
     writer.flush().map_err(|error| writing(&error))
@@ -318,25 +332,6 @@ fn flat(value: &Value) -> String {
         Value::Array(members) => members.iter().map(flat).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
-}
-
-/// A text of the system with control characters escaped: a name must not steer the terminal.
-pub fn printable(text: &str) -> String {
-    let is_harmless = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if text.chars().all(is_harmless) {
-        return text.to_owned();
-    }
-    text.chars().fold(String::new(), |mut shown, c| {
-        if is_harmless(c) {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_default());
-        }
-        shown
-    })
 }
 
 #[cfg(test)]

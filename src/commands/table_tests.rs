@@ -119,6 +119,27 @@ fn what_does_not_fit_goes_by_rank_and_never_wraps() {
 fn csv_quotes_and_leaves_unknown_empty() {
     let rows = [row("a,b", None, Some(7)), row("eth1", Some("02"), None)];
     let mut out = Vec::new();
-    write_csv(&mut out, &rows, &columns(), true).unwrap();
+    write_csv(&mut out, &Console::default(), &rows, &columns(), true).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "name,address,count\n\"a,b\",,7\neth1,02,\n");
+}
+
+#[test]
+fn programs_get_names_as_they_are_and_terminals_do_not() {
+    let name = "a\x1b[31m";
+    for (stdout, shown) in [(false, name), (true, "a\\u{1b}[31m")] {
+        let console = &mut Console::default();
+        console.stdout = stdout;
+        let mut out = Vec::new();
+        write_names(&mut out, console, [name].into_iter()).unwrap();
+        write_csv(&mut out, console, &[row(name, None, Some(7))], &columns(), false).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{shown}\n{shown},,7\n"));
+    }
+}
+
+#[test]
+fn json_keeps_names_as_its_own_escapes() {
+    let mut out = Vec::new();
+    write_jsonl(&mut out, &[row("a\x1b\u{9b}\u{202e}\x7f", None, None)]).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains(r"a\u001b\u009b\u202e\u007f"), "{text:?}");
 }

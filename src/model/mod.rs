@@ -17,4 +17,5 @@ pub mod record;
 pub mod seen;
 pub mod selector;
 pub mod step;
+pub mod text;
 pub mod usage;

@@ -4,10 +4,13 @@ use std::fmt;
 
 use super::ids::{Cidr, DeviceId};
 use super::step::{LinkAttr, LinkSet, NodeAccess, Place, Route, Step, Subject, VfAttr};
+use super::text::shell_word;
 
 impl Step {
-    /// The command an administrator would type for it; `pf_netdev` is the PF's interface.
+    /// The command an administrator would type for it; `pf_netdev` is the PF's interface. Names are
+    /// quoted: whoever is in a namespace may call an interface `$(reboot)`.
     pub fn shell(&self, pf_netdev: &str) -> String {
+        let pf_netdev = shell_word(pf_netdev);
         match self {
             Self::SetNumVfs { pf, count } => {
                 format!("echo {count} > /sys/{}/sriov_numvfs", pf.sysfs_dir())
@@ -47,14 +50,14 @@ impl Step {
             }
             Self::BringHome { device, at, name, .. } => {
                 let at = Place::Netns(at.clone());
-                let (ip, interface) = (ip(&at), interface(&at, device));
+                let (ip, interface, name) = (ip(&at), interface(&at, device), shell_word(name));
                 format!(
                     "{ip} link set dev {interface} down name {name} && {ip} link set dev {name} netns 1"
                 )
             }
             Self::AltNames { device, at, add, remove } => {
                 let words = |verb: &str, names: &[String]| {
-                    let names = names.iter().map(|name| format!(" altname {name}"));
+                    let names = names.iter().map(|name| format!(" altname {}", shell_word(name)));
                     let ip =
                         format!("{} link property {verb} dev {}", ip(at), interface(at, device));
                     ip + &names.collect::<String>()
@@ -116,7 +119,7 @@ fn node_shell(device: &DeviceId, access: NodeAccess) -> String {
 fn ip(at: &Place) -> String {
     match at {
         Place::Host => "ip".to_owned(),
-        Place::Netns(netns) => format!("nsenter --net={} ip", netns.path),
+        Place::Netns(netns) => format!("nsenter --net={} ip", shell_word(&netns.path)),
     }
 }
 
@@ -160,7 +163,7 @@ impl fmt::Display for LinkAttr {
         match self {
             Self::Mac(mac) => write!(f, "address {mac}"),
             Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
-            Self::Name(name) => write!(f, "name {name}"),
+            Self::Name(name) => write!(f, "name {}", shell_word(name)),
         }
     }
 }
@@ -173,8 +176,8 @@ impl fmt::Display for LinkSet {
             self.quiet.then(|| "promisc off allmulticast off".to_owned()),
             self.mac.map(|mac| format!("address {mac}")),
             self.mtu.map(|mtu| format!("mtu {mtu}")),
-            self.to.as_ref().map(|to| format!("netns {}", to.path)),
-            self.name.as_ref().map(|name| format!("name {name}")),
+            self.to.as_ref().map(|to| format!("netns {}", shell_word(&to.path))),
+            self.name.as_ref().map(|name| format!("name {}", shell_word(name))),
         ];
         f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
@@ -259,5 +262,52 @@ impl fmt::Display for NodeAccess {
             self.mode.map(|mode| format!("mode {mode:04o}")),
         ];
         f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::NetnsId;
+
+    /// Whoever is in a namespace names interfaces, and whoever makes one names that.
+    #[test]
+    fn no_name_is_run_by_the_shell_that_a_printed_command_is_pasted_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let hit = dir.path().join("hit");
+        let hostile = format!("$(touch {0})`touch {0}`;touch {0};'\"\n\x1b[31m", hit.display());
+        let at = NetnsId { path: hostile.clone(), device: 4, inode: 7 };
+        let device: DeviceId = "0000:01:10.0".parse().unwrap();
+        let set =
+            LinkSet { name: Some(hostile.clone()), to: Some(at.clone()), ..LinkSet::default() };
+        let place = Place::Netns(at.clone());
+        let names = vec![hostile.clone()];
+        let vf = crate::model::step::VfRef {
+            pf: "0000:01:00.0".parse().unwrap(),
+            index: crate::model::ids::VfIndex(0),
+        };
+        for step in [
+            Step::Link { device: device.clone(), at: place.clone(), set },
+            Step::BringHome {
+                device: device.clone(),
+                at: at.clone(),
+                name: hostile.clone(),
+                detour: false,
+            },
+            Step::AltNames { device: device.clone(), at: place, add: names.clone(), remove: names },
+            Step::Configure { device, at, config: crate::model::step::IpConfig::default() },
+            Step::SetLink { vf: vf.clone(), attr: LinkAttr::Name(hostile.clone()) },
+            Step::SetVf { vf, attr: VfAttr::Trust(true) },
+        ] {
+            let script = step.shell(&hostile);
+            assert!(!script.contains(['\n', '\x1b']), "{script:?}");
+            // Commands that are not found are no matter: what would be run besides is.
+            let script = format!("PATH=/nowhere; touch() {{ : > {}; }}; {script}", hit.display());
+            let bash =
+                std::process::Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
+            let said = String::from_utf8_lossy(&bash.stderr);
+            assert!(!said.contains("syntax error"), "{script}: {said}");
+            assert!(!hit.exists(), "{script}");
+        }
     }
 }

@@ -235,3 +235,53 @@ pub fn interleaved_vfs_belong_to_their_ports() {
     }
     assert_eq!(listed.len(), 6);
 }
+
+/// Whoever is in a namespace names interfaces and processes; `ip netns add` takes any file name.
+pub fn names_steer_no_terminal() {
+    ok("echo 3 > /sys/class/net/eth0/device/sriov_numvfs
+        v() { ls /sys/class/net/eth0/device/virtfn$1/net; }
+        ip link property add dev $(v 0) altname $'a\\e[35mb\\u202ec'
+        ip link property add dev $(v 0) altname '$(touch${IFS}hit)'
+        ip netns add $'blue\\e]0;title\\a'
+        ip link set $(v 1) netns $'blue\\e]0;title\\a'
+        unshare -n bash -c 'printf \"\\e[35mx\" > /proc/self/comm; while sleep 1; do :; done' > /dev/null 2>&1 &
+        echo $! > /tmp/check.pids
+        for n in $(seq 50); do [ $(readlink /proc/$!/ns/net) != $(readlink /proc/self/ns/net) ] && break; sleep 0.1; done
+        for n in $(seq 50); do grep -q x /proc/$!/comm && break; sleep 0.1; done
+        ip link set $(v 2) netns $!");
+    let is_free = |text: &str| !text.contains("\x1b[35m") && !text.contains("\x1b]");
+    for options in ["-o wide", "-o wide --color always", "--json", "-o jsonl", "-o csv", "-o name"]
+    {
+        for list in ["list-pfs", "list-vfs"] {
+            // On a terminal, as a person sees it.
+            let seen = ok(&format!("script -qec \"$S {list} {options}\" /dev/null"));
+            assert!(is_free(&seen) && !seen.contains('\u{202e}'), "{list} {options}: {seen:?}");
+        }
+    }
+    let table = sriovctl(&["list-vfs", "-o", "wide"]).exits(0).out;
+    for said in [r"a\u{1b}[35mb\u{202e}c", r"blue\u{1b}]0;title\u{7}", r"\u{1b}[35mx"] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+    let json = sriovctl(&["list-vfs", "--json"]).exits(0).json();
+    assert_eq!(json["vfs"][0]["altnames"][0], "a\x1b[35mb\u{202e}c");
+    let named = sh(r"$S list-vfs $'a\e[35mb\u202ec' -o name").exits(0);
+    assert_eq!(named.out, "eth0#0\n", "an altname is given back as it is");
+    let error = sh(r"$S attach eth0#0 --netns $'blue\e]0;title'").exits(3);
+    assert!(is_free(&error.err), "{:?}", error.err);
+    error.says(r"blue\u{1b}]0;title\u{7}?");
+
+    // In and out again, with the names of both, and by the printed commands too.
+    let done = sh(r"cd /tmp; $S attach eth0#0 --netns $'blue\e]0;title\a' --name $'n\e[35m'");
+    assert!(is_free(&done.exits(2).err), "a name as ours are not");
+    let done = sh(r"cd /tmp; $S attach eth0#0 --netns $'blue\e]0;title\a'").exits(0);
+    assert!(is_free(&done.out), "{:?}", done.out);
+    let done = sh("$S inspect-state -o wide").exits(6); // of the two others
+    assert!(is_free(&done.out) && done.out.contains(r"\u{7}"), "{:?}", done.out);
+    let shell = sh("$S detach eth0#0 --dry-run").exits(0).out;
+    assert!(is_free(&shell) && shell.contains(r"'$(touch${IFS}hit)'"), "{shell}");
+    let done = sh("$S detach eth0#0").exits(0);
+    assert!(is_free(&done.out), "{:?}", done.out);
+    let json = sriovctl(&["list-vfs", "--json"]).exits(0).json();
+    assert_eq!(json["vfs"][0]["altnames"].as_array().unwrap().len(), 2, "{json}");
+    assert_eq!(sh("ls /tmp/hit hit").out, "");
+}

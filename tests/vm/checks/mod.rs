@@ -84,6 +84,7 @@ pub const SCENARIOS: &[Scenario] = &[
             lists::selectors_name_what_they_say,
             lists::need_no_rights,
             lists::a_closed_pipe_is_no_error,
+            lists::names_steer_no_terminal,
             numvfs::from_none_to_four,
             numvfs::four_configured_vfs_survive_a_resize,
             numvfs::the_same_number_writes_nothing,
