@@ -5,9 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use sriovctl::host::rights;
+use sriovctl::model::rights::{CNI, Right};
 use sriovctl::{cli, cni, commands, host};
 
 fn main() -> ExitCode {
+    // Before anything of the caller's is read.
+    if rights::are_borrowed() {
+        return commands::refuse(&rights::borrowed());
+    }
     let args: Vec<OsString> = std::env::args_os().collect();
     let name = args.first().and_then(|name| Path::new(name).file_name()?.to_str());
     // Before anything else: a runtime waits for this a hundred times when a node starts.
@@ -19,18 +25,39 @@ fn main() -> ExitCode {
     }
     match cli::Cli::try_parse() {
         Ok(cli) if commands::serves(&cli) => plugin(),
-        Ok(cli) => commands::run(&cli, &host::Host::new(&cli.root)),
+        Ok(cli) => {
+            let (needs, starts_programs) = commands::rights(&cli);
+            match rights::keep_only(needs, starts_programs) {
+                Ok(()) => commands::run(&cli, &host::Host::new(&cli.root)),
+                Err(error) => commands::refuse(&error),
+            }
+        }
         Err(error) => commands::usage(&error, std::env::args_os()),
     }
 }
 
 fn plugin() -> ExitCode {
+    if let Err(error) = give_up(CNI, true) {
+        return error;
+    }
     let host = host::Host::new(Path::new("/"));
     cni::run(&env, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &host)
 }
 
 fn fixipam() -> ExitCode {
+    if let Err(error) = give_up(&[], false) {
+        return error;
+    }
     cni::run_fixipam(&env, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())
+}
+
+/// What only says which versions it speaks has no time for it.
+fn give_up(needs: &[Right], starts_programs: bool) -> Result<(), ExitCode> {
+    if std::env::var_os("CNI_COMMAND").is_some_and(|command| command == "VERSION") {
+        return Ok(());
+    }
+    rights::keep_only(needs, starts_programs)
+        .map_err(|error| cni::refuse_all(&mut std::io::stdout().lock(), error))
 }
 
 fn env(name: &str) -> Option<String> {

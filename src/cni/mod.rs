@@ -108,6 +108,11 @@ fn refuse(out: &mut dyn Write, failure: &Failure, version: Version) -> ExitCode 
     ExitCode::FAILURE
 }
 
+/// Refuses a call before it is read.
+pub fn refuse_all(out: &mut dyn Write, error: crate::error::Error) -> ExitCode {
+    refuse(out, &Failure::from(error), Version::V110)
+}
+
 /// What every command works with.
 struct Job<'a, K> {
     call: &'a Call,

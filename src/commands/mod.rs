@@ -26,6 +26,7 @@ use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::inventory::Inventory;
+use crate::model::rights::{self, Right};
 use crate::model::step::Step;
 use crate::model::text::{printable, printable_json};
 
@@ -61,6 +62,26 @@ pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode 
             }
             ExitCode::from(error.kind().exit_code())
         }
+    }
+}
+
+/// Says why nothing is done.
+pub fn refuse(error: &Error) -> ExitCode {
+    say::error(&Console::default(), error);
+    ExitCode::from(error.kind().exit_code())
+}
+
+/// What the command needs of root's rights, and whether it starts programs that need more.
+pub fn rights(cli: &Cli) -> (&'static [Right], bool) {
+    match &cli.command {
+        Command::ListPfs(_) | Command::ListVfs(_) => (rights::LIST, false),
+        Command::SetNumvfs(_) => (rights::NUMVFS, true), // modprobe, for --driver
+        Command::BindDpdk(args) if args.status => (rights::LIST, false),
+        Command::BindDpdk(_) => (rights::BIND, true), // modprobe
+        // modprobe, where a driver has gone
+        Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
+        Command::InspectState(_) => (rights::STATE, true),
+        Command::Cni(_) => (rights::INSTALL, false),
     }
 }
 

@@ -23,6 +23,7 @@ mod pci;
 pub mod pci_ids;
 mod persist;
 mod ports;
+pub mod rights;
 mod state;
 mod sysfs;
 mod uppers;

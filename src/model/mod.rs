@@ -14,6 +14,7 @@ pub mod persist;
 pub mod phrase;
 pub mod plan;
 pub mod record;
+pub mod rights;
 pub mod seen;
 pub mod selector;
 pub mod step;

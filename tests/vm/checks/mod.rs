@@ -180,6 +180,8 @@ pub const SCENARIOS: &[Scenario] = &[
             refusals::a_second_changer_waits_and_names_the_first,
             refusals::an_unknown_driver_leaves_everything,
             refusals::without_rights,
+            refusals::setuid_setgid_and_file_capabilities_are_refused,
+            refusals::rights_that_are_not_needed_are_given_up,
         ],
     },
     Scenario {

@@ -109,6 +109,76 @@ pub fn without_rights() {
     assert_eq!(ok(NUMVFS), "0");
 }
 
+/// Nobody gets root's rights by calling it, however it was installed.
+pub fn setuid_setgid_and_file_capabilities_are_refused() {
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    ok("mount -t tmpfs -o mode=755 none /mnt; cp $S /mnt/s; ln -s s /mnt/sriov; chmod 755 /mnt/s");
+    sh(&format!("{nobody} /mnt/s list-vfs -o name")).exits(0);
+    let made_so = [
+        "chmod 4755 /mnt/s",
+        "chmod 2755 /mnt/s",
+        "chmod 755 /mnt/s; setcap cap_net_admin+ep /mnt/s",
+    ];
+    for how in made_so {
+        ok(how);
+        for command in
+            ["/mnt/s set-numvfs eth0 2", "CNI_COMMAND=VERSION /mnt/sriov", "/mnt/s --help"]
+        {
+            let done = sh(&format!("{nobody} env {command}")).exits(8);
+            done.says("was made setuid, setgid or given file capabilities").says("chmod ug-s FILE");
+        }
+    }
+    assert_eq!(ok(NUMVFS), "0");
+    // What the C library and Rust's runtime read at the start is no matter of the caller's.
+    ok("chown 65534 /mnt/s; chmod 4755 /mnt/s");
+    let opened = "strace -o /tmp/trace -u root -e trace=openat,open,readlink,connect /mnt/s list-pfs; \
+        grep -vE '\"/proc/self/(exe|maps)\"|exited' /tmp/trace";
+    let done = sh(opened);
+    assert_eq!(done.out, "", "read before it refuses: {}", done.out);
+    done.says("was made setuid");
+    ok("umount /mnt");
+}
+
+/// What a running process has: it is asked while it waits for a lock that another one holds.
+pub fn rights_that_are_not_needed_are_given_up() {
+    const ALL: u64 = 0x1ff_ffff_ffff;
+    let bit = |number: u32| 1u64 << number;
+    let list = bit(12) | bit(21) | bit(19) | bit(2); // NET_ADMIN, SYS_ADMIN, SYS_PTRACE, DAC_READ_SEARCH
+    let rights = |pid: &str| {
+        let status = ok(&format!("grep -E 'Cap(Inh|Prm|Eff|Bnd)' /proc/{pid}/status"));
+        let number = |line: &str| u64::from_str_radix(line.split_whitespace().last().unwrap(), 16);
+        status.lines().map(|line| number(line).unwrap()).collect::<Vec<u64>>()
+    };
+    let own = rights("self");
+    assert_eq!(own[2] & list, list);
+    ok("mkdir -p -m 700 /run/sriovctl/lock
+        flock /run/sriovctl/lock/pci-0000:01:00.0.lock sleep 1000 > /dev/null 2>&1 &
+        echo $! > /tmp/check.pids; pgrep -P $! >> /tmp/check.pids
+        $S set-numvfs eth0 2 > /dev/null 2>&1 & echo $! > /tmp/waits; cat /tmp/waits >> /tmp/check.pids; true");
+    eventually("the lock is held", || sh("grep -q FLOCK /proc/locks").code == 0);
+    let pid = ok("cat /tmp/waits");
+    let wanted = list | bit(34); // SYSLOG
+    eventually("it gives up rights", || rights(&pid)[2] == wanted);
+    let has = rights(&pid);
+    assert_eq!(has[..3], [0, wanted, wanted], "inheritable, permitted, effective: {has:x?}");
+    assert_eq!(has[3], own[3] & ALL, "programs that it starts get all of root's");
+    ok("kill $(cat /tmp/check.pids); pkill sleep; true");
+
+    // A program that it starts: modprobe, in whose place another one looks at itself.
+    ok("mount -t tmpfs none /mnt
+        printf '#!/bin/sh\\ngrep CapEff /proc/$$/status > /mnt/modprobe.caps\\nexec /sbin/modprobe \"$@\"\\n' > /mnt/modprobe
+        chmod 755 /mnt/modprobe; echo 1 > /sys/class/net/eth0/device/sriov_numvfs; modprobe -r vfio-pci; true");
+    ok("PATH=/mnt:$PATH $S bind-dpdk eth0#0 --driver vfio-pci; $S bind-dpdk --restore eth0#0");
+    let caps = ok("cat /mnt/modprobe.caps");
+    let caps = u64::from_str_radix(caps.split_whitespace().last().unwrap(), 16).unwrap();
+    assert_eq!(caps, own[3], "modprobe has what root has");
+    // With no_new_privs it could not get them back: they are not given up.
+    ok(
+        "modprobe -r vfio-pci; PATH=/mnt:$PATH setpriv --no-new-privs $S bind-dpdk eth0#0; $S bind-dpdk --restore eth0#0",
+    );
+    ok("umount /mnt");
+}
+
 pub fn vfio_without_iommu_restores_the_former_vfs() {
     ok("echo 2 > /sys/class/net/eth0/device/sriov_numvfs
         ip link set eth0 vf 0 vlan 77; ip link set eth0 vf 1 trust on
