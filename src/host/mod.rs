@@ -3,6 +3,7 @@
 mod accounts;
 mod announce;
 mod apply;
+mod beneath;
 mod drivers;
 mod ethtool;
 mod ground;

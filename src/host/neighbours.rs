@@ -1,14 +1,13 @@
 //! Files of other plugins below `/var/lib/cni/sriov`, see [`crate::model::neighbour`].
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Host, sysfs};
+use super::Host;
+use super::beneath::{Content, Dir};
 use crate::engine::neighbours::{Found, Place};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
@@ -16,8 +15,6 @@ use crate::model::neighbour::Neighbour;
 
 /// Where they are unless a configuration says otherwise (`cniDir`).
 const DIR: &str = "var/lib/cni/sriov";
-/// No record is nearly so long.
-const LONGEST: u64 = 1 << 20;
 
 impl Host {
     fn neighbour_dir(&self, dir: Option<&str>) -> PathBuf {
@@ -27,59 +24,67 @@ impl Host {
         }
     }
 
-    fn allocation_path(&self, device: &DeviceId) -> PathBuf {
-        self.root.join(DIR).join("pci").join(device.name())
+    /// Where allocations are kept; `None`: nowhere yet.
+    fn allocations(&self) -> Result<Option<Dir>> {
+        let base = Dir::open(&self.root.join(DIR))?;
+        Ok(base.map(|base| base.dir("pci")).transpose()?.flatten())
+    }
+
+    /// Devices that another plugin, or this one, has allocated.
+    pub(super) fn allocated_devices(&self) -> Vec<String> {
+        // Where it cannot be read, nothing is known to be allocated.
+        let dir = self.allocations().ok().flatten();
+        dir.and_then(|dir| dir.names().ok()).unwrap_or_default()
     }
 
     pub(super) fn neighbour_of(&self, place: &Place<'_>) -> Result<Option<Found>> {
-        let dir = self.neighbour_dir(place.dir);
+        let Some(dir) = Dir::open(&self.neighbour_dir(place.dir))? else { return Ok(None) };
         let name = format!("{}-{}", place.container, place.ifname);
-        let mut paths = vec![dir.join(&name)];
+        if let Some(found) = self.read_neighbour(&dir, &name, None)? {
+            return Ok(Some(found));
+        }
         // xftony's are below a directory for each namespace, which may be gone by now.
-        let numbered = sysfs::names(&dir).into_iter().filter(|name| is_numbered(&dir, name));
-        paths.extend(numbered.map(|inode| dir.join(inode).join(format!("{name}.json"))));
-        for path in paths {
-            if let Some(found) = self.read_neighbour(&path)? {
-                return Ok(Some(found));
+        for inode in dir.names()?.iter().filter(|name| is_number(name)) {
+            // A file or a link of that name is no such directory.
+            let Ok(Some(inner)) = dir.dir(inode) else { continue };
+            let found = self.read_neighbour(&inner, &format!("{name}.json"), inode.parse().ok())?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
     pub(super) fn all_neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>> {
-        let dir = self.neighbour_dir(dir);
-        let mut paths = Vec::new();
-        for name in sysfs::names_or_error(&dir)? {
-            let path = dir.join(&name);
-            if is_numbered(&dir, &name) {
-                paths.extend(sysfs::names(&path).iter().map(|name| path.join(name)));
-            } else {
-                paths.push(path);
-            }
-        }
+        let Some(dir) = Dir::open(&self.neighbour_dir(dir))? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
-        for path in paths {
-            all.extend(self.read_neighbour(&path)?);
+        for name in dir.names()? {
+            match dir.dir(&name) {
+                Ok(Some(inner)) if is_number(&name) => {
+                    for file in inner.names()? {
+                        all.extend(self.read_neighbour(&inner, &file, name.parse().ok())?);
+                    }
+                }
+                Ok(Some(_)) => {}
+                _ => all.extend(self.read_neighbour(&dir, &name, None)?),
+            }
         }
         Ok(all)
     }
 
-    /// Reads one; `None`: there is no file, or none that is such a record.
-    fn read_neighbour(&self, path: &Path) -> Result<Option<Found>> {
-        let Some((text, mtime)) = read_file(path)? else { return Ok(None) };
+    /// Reads one; `None`: there is no file, or none that is such a record. `inode`: of the namespace,
+    /// where its directory has that.
+    fn read_neighbour(&self, dir: &Dir, file: &str, inode: Option<u64>) -> Result<Option<Found>> {
+        let Some(Ok(Content { text, mtime })) = dir.read(file)? else { return Ok(None) };
         let value: Option<Value> = serde_json::from_slice(&text).ok();
         let Some(says) = value.as_ref().and_then(Neighbour::parse) else { return Ok(None) };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = name.strip_suffix(".json").unwrap_or(&name).to_owned();
+        let name = file.strip_suffix(".json");
         Ok(Some(Found {
-            name,
+            name: name.unwrap_or(file).to_owned(),
             netns: self.allocated_to(&says.device),
             of_this_boot: self.booted_at().is_none_or(|booted| mtime >= booted),
-            path: path.display().to_string(),
-            inode: path
-                .parent()
-                .and_then(|dir| dir.file_name()?.to_str()?.parse().ok())
-                .filter(|_| path.extension().is_some_and(|extension| extension == "json")),
+            path: dir.place().join(file).display().to_string(),
+            inode: inode.filter(|_| name.is_some()),
             says,
         }))
     }
@@ -91,8 +96,8 @@ impl Host {
     }
 
     pub(super) fn allocated_to(&self, device: &DeviceId) -> Option<String> {
-        let (text, _) = read_file(&self.allocation_path(device)).ok()??;
-        let text = String::from_utf8(text).ok()?;
+        let content = self.allocations().ok()??.read(device.name()).ok()??.ok()?;
+        let text = String::from_utf8(content.text).ok()?;
         Some(text.trim().to_owned()).filter(|netns| !netns.is_empty())
     }
 
@@ -104,9 +109,10 @@ impl Host {
         document: &Value,
     ) -> Result<()> {
         self.must_be_live()?;
+        let dir = Dir::make(&self.root.join(DIR))?;
         let name = format!("{}-{}", place.container, place.ifname);
-        write_whole(&self.root.join(DIR).join(name), &document.to_string())?;
-        write_whole(&self.allocation_path(device), netns)
+        dir.write(&name, document.to_string().as_bytes(), 0o644)?;
+        dir.make_dir("pci", 0o755)?.write(device.name(), netns.as_bytes(), 0o644)
     }
 
     pub(super) fn container_path(&self, place: &Place<'_>, inode: u64) -> PathBuf {
@@ -122,32 +128,51 @@ impl Host {
     ) -> Result<String> {
         self.must_be_live()?;
         let path = self.container_path(place, inode);
-        write_whole(&path, &document.to_string())?;
+        let name = format!("{}-{}.json", place.container, place.ifname);
+        Dir::make(&self.neighbour_dir(place.dir))?.make_dir(&inode.to_string(), 0o755)?.write(
+            &name,
+            document.to_string().as_bytes(),
+            0o644,
+        )?;
         Ok(path.display().to_string())
     }
 
+    /// Removes a file that was written about a device, and its allocation if it is to `netns`.
+    ///
+    /// The path is what a record says, and a record is only a file: what is removed is below a
+    /// directory of such files and says of itself that it is about the device. Anything else (a file
+    /// that was written anew for another attachment, or `/etc/passwd`) is let be.
     pub(super) fn remove_neighbour(
         &self,
         path: &str,
         device: &DeviceId,
         netns: Option<&str>,
     ) -> Result<()> {
-        let remove = |path: &Path| match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(failed("removing", path, &error))
-            }
-            _ => Ok(()),
-        };
-        let path = Path::new(path);
-        if netns.is_some() && self.allocated_to(device).as_deref() == netns {
-            remove(&self.allocation_path(device))?;
+        if netns.is_some()
+            && self.allocated_to(device).as_deref() == netns
+            && let Some(dir) = self.allocations()?
+        {
+            dir.remove(device.name())?;
         }
-        remove(path)?;
+        let Some((base, inode, name)) = parts(Path::new(path)) else { return Ok(()) };
+        let Some(base) = Dir::open(base)? else { return Ok(()) };
+        let inner = match inode {
+            Some(inode) => match base.dir(inode)? {
+                Some(inner) => Some(inner),
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let dir = inner.as_ref().unwrap_or(&base);
+        let Some(Ok(content)) = dir.read(name)? else { return Ok(()) };
+        let value: Option<Value> = serde_json::from_slice(&content.text).ok();
+        if value.is_some_and(|value| Neighbour::is_about(&value, device)) {
+            dir.remove(name)?;
+        }
         // xftony's directory of a namespace goes with its last record.
-        let parent = path.parent().filter(|dir| {
-            dir.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.parse::<u64>().is_ok())
-        });
-        let _ = parent.map(fs::remove_dir);
+        if let Some(inode) = inode {
+            base.remove_dir_if_empty(inode);
+        }
         Ok(())
     }
 
@@ -162,14 +187,10 @@ impl Host {
         device: &DeviceId,
         timeout: Duration,
     ) -> Result<Vec<File>> {
-        let dir = self.root.join(DIR).join("pci/vf_lock");
-        let path = dir.join(format!("{}.lock", device.name()));
-        let file = fs::create_dir_all(&dir).and_then(|()| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            options.custom_flags(nix::libc::O_NOFOLLOW).open(&path)
-        });
-        let file = file.map_err(|error| failed("locking", &path, &error))?;
+        let dir = Dir::make(&self.root.join(DIR))?.make_dir("pci", 0o755)?;
+        let dir = dir.make_dir("vf_lock", 0o755)?;
+        let name = format!("{}.lock", device.name());
+        let file = dir.lock_file(&name)?;
         let end = Instant::now() + timeout;
         loop {
             match file.try_lock() {
@@ -181,66 +202,29 @@ impl Host {
                     let text = format!("{device} is being changed by another CNI plugin");
                     return Err(Error::new(Kind::Busy, text).device(device.to_string()));
                 }
-                Err(TryLockError::Error(error)) => return Err(failed("locking", &path, &error)),
+                Err(TryLockError::Error(error)) => {
+                    let path = dir.place().join(name);
+                    return Err(Error::io(format_args!("locking {}", path.display()), &error));
+                }
             }
         }
     }
 }
 
-/// xftony's directory of a namespace; a link to one is not.
-fn is_numbered(dir: &Path, name: &str) -> bool {
-    name.parse::<u64>().is_ok() && dir.join(name).symlink_metadata().is_ok_and(|meta| meta.is_dir())
+/// xftony's directory of a namespace is called by its inode.
+fn is_number(name: &str) -> bool {
+    name.parse::<u64>().is_ok()
 }
 
-/// A file of others, and when it was written; `None`: there is none. Links are not followed, and what
-/// is no file is not waited for: the directory may be open to others.
-fn read_file(path: &Path) -> Result<Option<(Vec<u8>, i64)>> {
-    let open = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
-        .open(path);
-    let none = [nix::libc::ELOOP, nix::libc::ENXIO, nix::libc::ENOTDIR];
-    let file = match open {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error().is_some_and(|errno| none.contains(&errno)) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(failed("reading", path, &error)),
-    };
-    let meta = file.metadata().map_err(|error| failed("reading", path, &error))?;
-    let mut text = Vec::new();
-    let is_read = meta.is_file() && file.take(LONGEST).read_to_end(&mut text).is_ok();
-    Ok(is_read.then(|| (text, meta.mtime())))
+/// Directory, directory of a namespace in it, and file, of a path that such a file may have.
+fn parts(path: &Path) -> Option<(&Path, Option<&str>, &str)> {
+    let name = path.file_name()?.to_str()?;
+    let dir = path.parent().filter(|dir| dir.is_absolute())?;
+    let inode = dir.file_name().and_then(|name| name.to_str()).filter(|name| is_number(name));
+    let base = if inode.is_some() { dir.parent()? } else { dir };
+    Some((base, inode, name))
 }
 
-/// Whole or not at all. The file that is made must be new: a link that somebody put there is not
-/// written through.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let new = path
-        .with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let write = || -> std::io::Result<()> {
-        fs::create_dir_all(parent)?;
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {} // left by one that died
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(&new)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&new); // what is said is why it could not be written
-        failed("writing", path, &error)
-    })
-}
-
-fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::io(format_args!("{what} {}", path.display()), error)
-}
+#[cfg(test)]
+#[path = "neighbours_tests.rs"]
+mod tests;

@@ -59,6 +59,12 @@ impl Neighbour {
         })
     }
 
+    /// Whether a file says of itself that it is such a record, of this device.
+    pub fn is_about(value: &Value, device: &DeviceId) -> bool {
+        let address = value.get("deviceID").or_else(|| value.get("pci_addr"));
+        address.and_then(Value::as_str) == Some(device.name())
+    }
+
     /// How a VF was, as k8snetworkplumbingwg/sriov-cni reads it, beside the configuration.
     pub fn write(
         config: &serde_json::Map<String, Value>,

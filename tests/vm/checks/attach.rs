@@ -411,9 +411,9 @@ pub fn killed_anywhere_it_is_put_right() {
     for (which, command) in [attach, "detach eth0#1"].iter().enumerate() {
         for (call, most) in [
             ("sendto", 40),
-            ("rename", 3),
+            ("renameat", 3),
             ("fsync", 6),
-            ("unlink", 3),
+            ("unlinkat", 3),
             ("openat", 60),
             ("flock", 2),
         ] {

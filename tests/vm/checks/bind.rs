@@ -183,7 +183,7 @@ pub fn a_record_of_a_vf_that_is_gone_is_not_for_the_next() {
     assert_restored(&before);
     // Cut off, then destroyed.
     sh(
-        "strace -f -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=2 $S bind-dpdk eth0#1",
+        "strace -f -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=2 $S bind-dpdk eth0#1",
     );
     ok(
         "cd /sys/class/net/eth0/device; echo 0 > sriov_numvfs; echo 4 > sriov_numvfs; ip link set eth0 vf 1 vlan 34",
@@ -371,8 +371,8 @@ pub fn killed_anywhere_every_device_has_its_driver() {
             ("write", 9),
             ("sendto", 30),
             ("fsync", 8),
-            ("rename", 3),
-            ("unlink", 3),
+            ("renameat", 3),
+            ("unlinkat", 3),
             ("fchownat", 1),
             ("chown", 1),
         ] {

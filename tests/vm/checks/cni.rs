@@ -204,7 +204,7 @@ pub fn check_tells_each_drift_and_writes_nothing() {
     call("ADD", "c1", "blue", &config).exits(0);
     ok(&format!(
         "export CNI_COMMAND=CHECK CNI_CONTAINERID=c1 CNI_IFNAME=net1 CNI_NETNS=/run/netns/blue CNI_PATH=/none
-        sed 's/,\"ipam\".*//' <<< '' ; strace -f -o /tmp/trace -e trace=openat,rename,unlink,mkdir {BIN}/sriov <<'END'\n{}\nEND",
+        sed 's/,\"ipam\".*//' <<< '' ; strace -f -o /tmp/trace -e trace=openat,rename,renameat,unlink,unlinkat,mkdir,mkdirat {BIN}/sriov <<'END'\n{}\nEND",
         json!({"cniVersion": "1.1.0", "name": "blue", "type": "sriov", "deviceID": "0000:01:10.2"})
     ));
     let written = ok(

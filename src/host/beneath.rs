@@ -1,0 +1,233 @@
+//! Directories whose content is not trusted: everything in them is reached from a descriptor of the
+//! directory, by one name and never through a link, so that nothing in them leads out of them.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::error::{Error, Kind, Result, libc_errno};
+
+/// No record is nearly so long; whatever is, is none.
+const LONGEST: u64 = 1 << 20;
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: File,
+    path: PathBuf,
+}
+
+/// A file that was read.
+#[derive(Debug)]
+pub struct Content {
+    pub text: Vec<u8>,
+    /// When it was written, in seconds since 1970.
+    pub mtime: i64,
+}
+
+const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+impl Dir {
+    /// Opens a directory, through links: whoever made those above it may; `None`: it is missing.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        Self::opened(open(path, DIRECTORY, Mode::empty()), path.to_owned())
+    }
+
+    /// Opens it, and makes it where it is missing. The caller's umask is no matter: runtimes have 0.
+    pub fn make(path: &Path) -> Result<Self> {
+        if let Some(dir) = Self::open(path)? {
+            return Ok(dir);
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+        made.map_err(|error| failed("making the directory", path, &error))?;
+        Self::open(path)?.ok_or_else(|| Self::missing(path))
+    }
+
+    /// Opens a directory in it; `None`: it is missing.
+    pub fn dir(&self, name: &str) -> Result<Option<Self>> {
+        let path = self.path(name)?;
+        Self::opened(openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()), path)
+    }
+
+    /// Opens a directory in it, and makes it where it is missing.
+    pub fn make_dir(&self, name: &str, mode: u32) -> Result<Self> {
+        if let Some(dir) = self.dir(name)? {
+            return Ok(dir);
+        }
+        let path = self.path(name)?;
+        match mkdirat(&self.fd, name, Mode::from_bits_truncate(mode)) {
+            Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+            Err(errno) => return Err(failed("making the directory", &path, &errno.into())),
+        }
+        self.dir(name)?.ok_or_else(|| Self::missing(&path))
+    }
+
+    fn missing(path: &Path) -> Error {
+        Error::os(format_args!("opening {}", path.display()), libc_errno::ENOENT)
+    }
+
+    fn opened(fd: nix::Result<OwnedFd>, path: PathBuf) -> Result<Option<Self>> {
+        use nix::errno::Errno;
+        match fd {
+            Ok(fd) => Ok(Some(Self { fd: fd.into(), path })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::ELOOP | Errno::ENOTDIR) => {
+                let text = format!("{} is no directory (a link is not followed)", path.display());
+                Err(Error::new(Kind::Failed, text)
+                    .hint(format!("see what put it there, and move it: ls -ld {}", path.display())))
+            }
+            Err(errno) => Err(failed("opening", &path, &errno.into())),
+        }
+    }
+
+    /// The directory, if nobody but root may change what is in it.
+    pub fn of_root(self) -> Result<Self> {
+        let meta = self.fd.metadata().map_err(|error| failed("reading", &self.path, &error))?;
+        let Some(why) = of_others(&meta) else { return Ok(self) };
+        let path = self.path.display();
+        Err(Error::new(Kind::Failed, format!("{path} is not used: {why}"))
+            .hint(format!("see what is in it, then: chown root: {path} && chmod go-w {path}")))
+    }
+
+    /// The path of something in it, for words only; an error where the name would lead elsewhere.
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            let text = format!("\"{name}\" is no name of a file in {}", self.path.display());
+            return Err(Error::new(Kind::Failed, text));
+        }
+        Ok(self.path.join(name))
+    }
+
+    /// Reads a file; `None`: there is none, `Err` in it: why it is not taken for one of ours.
+    pub fn read(&self, name: &str) -> Result<Option<std::result::Result<Content, String>>> {
+        use nix::errno::Errno;
+        let path = self.path(name)?;
+        // A FIFO is not waited for.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(Errno::ELOOP) => return Ok(Some(Err("it is a symbolic link".to_owned()))),
+            Err(Errno::ENXIO) => return Ok(Some(Err("it is no file".to_owned()))),
+            Err(errno) => return Err(failed("reading", &path, &errno.into())),
+        };
+        let meta = file.metadata().map_err(|error| failed("reading", &path, &error))?;
+        if !meta.is_file() {
+            return Ok(Some(Err("it is no file".to_owned())));
+        }
+        if let Some(why) = of_others(&meta) {
+            return Ok(Some(Err(why)));
+        }
+        let mut text = Vec::new();
+        Ok(Some(match file.take(LONGEST + 1).read_to_end(&mut text) {
+            Err(error) => Err(format!("it cannot be read: {error}")),
+            Ok(_) if text.len() as u64 > LONGEST => Err("it is longer than any record".to_owned()),
+            Ok(_) => Ok(Content { text, mtime: meta.mtime() }),
+        }))
+    }
+
+    /// Writes a file beside its place, syncs and renames it: it is there whole or not at all. What is
+    /// opened is new: nothing that somebody put there is written through.
+    pub fn write(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
+        let path = self.path(name)?;
+        let new = format!(".{name}.new");
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let write = || -> io::Result<()> {
+            self.unlink(&new)?; // left by one that died
+            let mode = Mode::from_bits_truncate(mode);
+            let mut file = File::from(openat(&self.fd, new.as_str(), flags, mode)?);
+            file.write_all(text)?;
+            file.sync_all()?;
+            Ok(renameat(&self.fd, new.as_str(), &self.fd, name)?)
+        };
+        write().map_err(|error| {
+            let _ = self.unlink(&new); // what is said is why it could not be written
+            failed("writing", &path, &error)
+        })?;
+        self.sync()
+    }
+
+    /// Opens a file to lock it.
+    pub fn lock_file(&self, name: &str) -> Result<File> {
+        let path = self.path(name)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let opened = openat(&self.fd, name, flags, Mode::from_bits_truncate(0o600));
+        opened.map(File::from).map_err(|errno| failed("locking", &path, &errno.into()))
+    }
+
+    /// Moves a file of it.
+    pub fn rename(&self, from: &str, to: &Self, name: &str) -> Result<()> {
+        let (old, new) = (self.path(from)?, to.path(name)?);
+        renameat(&self.fd, from, &to.fd, name).map_err(|errno| {
+            let error = io::Error::from(errno);
+            Error::io(format_args!("renaming {} to {}", old.display(), new.display()), &error)
+        })
+    }
+
+    /// Removes a file; whether it was there.
+    pub fn remove(&self, name: &str) -> Result<bool> {
+        let path = self.path(name)?;
+        self.unlink(name).map_err(|error| failed("removing", &path, &error))
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<bool> {
+        match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(true),
+            Err(nix::errno::Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Removes a directory that is empty.
+    pub fn remove_dir_if_empty(&self, name: &str) {
+        // One that is not empty, or not there, is as it should be.
+        let _ = self.path(name).map(|_| unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir));
+    }
+
+    /// What is in it, sorted.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let read = || -> io::Result<Vec<String>> {
+            let mut dir = nix::dir::Dir::openat(&self.fd, ".", DIRECTORY, Mode::empty())?;
+            let names = dir.iter().flatten();
+            let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            Ok(names.filter(|name| name != "." && name != "..").collect())
+        };
+        let mut names = read().map_err(|error| failed("reading", &self.path, &error))?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Makes what was renamed and removed in it last.
+    pub fn sync(&self) -> Result<()> {
+        self.fd.sync_all().map_err(|error| failed("syncing the directory", &self.path, &error))
+    }
+
+    /// Where it is, for words.
+    pub fn place(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Who but root may write it, in words.
+fn of_others(meta: &std::fs::Metadata) -> Option<String> {
+    let (owner, mode) = (meta.uid(), meta.mode() & 0o7777);
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Some(format!("it belongs to user {owner}, not to root"));
+    }
+    (mode & 0o022 != 0).then(|| format!("others than root may write it (mode {mode:04o})"))
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    Error::io(format_args!("{what} {}", path.display()), error)
+}
+
+#[cfg(test)]
+#[path = "beneath_tests.rs"]
+mod tests;
