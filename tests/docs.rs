@@ -3,6 +3,9 @@
 #[path = "../examples/docs/generate.rs"]
 mod generate;
 
+#[path = "docs/dependencies.rs"]
+mod dependencies;
+
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -108,6 +111,50 @@ fn commands_print_only_through_the_places_that_make_texts_harmless() {
         let text = std::fs::read_to_string(&file).unwrap();
         let prints = ["writeln!", "write!(out", "write_all"].iter().any(|word| text.contains(word));
         assert!(printing.contains(&name) || !prints, "{name}: print with line!, or as a table");
+    }
+}
+
+/// Each `unsafe` has its line in SECURITY.md, with a reason.
+#[test]
+fn unsafe_is_counted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for file in files_below(&root.join("src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.lines().map(|line| line.split("//").next().unwrap());
+        let words = |line: &str| {
+            line.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .filter(|w| *w == "unsafe")
+                .count()
+        };
+        let times: usize = code.map(words).sum();
+        if times > 0 {
+            found.push(format!("{} {times}", file.strip_prefix(root).unwrap().display()));
+        }
+    }
+    found.sort_unstable();
+    let table = read("SECURITY.md");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `src/"));
+    let mut allowed = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert!(cells[2].len() > 20, "{}: no reason", cells[0]);
+        allowed.push(format!("src/{} {}", cells[0].trim_end_matches('`'), cells[1]));
+    }
+    assert_eq!(found, allowed, "in the code, and in SECURITY.md");
+}
+
+/// SECURITY.md promises tests: they are there.
+#[test]
+fn security_names_tests_that_there_are() {
+    let checks = read("tests/vm/checks/mod.rs");
+    let security = read("SECURITY.md");
+    let words: Vec<&str> = security.split('`').filter(|word| word.contains("::")).collect();
+    assert!(words.len() > 8, "{words:?}");
+    for word in words {
+        let file = format!("src/{}.rs", word.replace("::", "/"));
+        let is_module = Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists();
+        assert!(is_module || checks.contains(&format!("{word},")), "no test {word}");
     }
 }
 
