@@ -75,9 +75,8 @@ pub fn refuse(error: &Error) -> ExitCode {
 pub fn rights(cli: &Cli) -> (&'static [Right], bool) {
     match &cli.command {
         Command::ListPfs(_) | Command::ListVfs(_) => (rights::LIST, false),
-        Command::SetNumvfs(_) => (rights::NUMVFS, true), // modprobe, for --driver
         Command::BindDpdk(args) if args.status => (rights::LIST, false),
-        Command::BindDpdk(_) => (rights::BIND, true), // modprobe
+        Command::SetNumvfs(_) | Command::BindDpdk(_) => (rights::BIND, true), // modprobe
         // modprobe, where a driver has gone
         Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
         Command::InspectState(_) => (rights::STATE, true),

@@ -29,11 +29,7 @@ pub enum Right {
 pub const LIST: &[Right] =
     &[Right::NetAdmin, Right::SysAdmin, Right::SysPtrace, Right::DacReadSearch];
 
-/// `set-numvfs`.
-pub const NUMVFS: &[Right] =
-    &[Right::NetAdmin, Right::SysAdmin, Right::SysPtrace, Right::DacReadSearch, Right::Syslog];
-
-/// `bind-dpdk`.
+/// `bind-dpdk`, and `set-numvfs`, which makes the bindings that persist.
 pub const BIND: &[Right] = &[
     Right::NetAdmin,
     Right::SysAdmin,

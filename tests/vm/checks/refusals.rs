@@ -157,7 +157,7 @@ pub fn rights_that_are_not_needed_are_given_up() {
         $S set-numvfs eth0 2 > /dev/null 2>&1 & echo $! > /tmp/waits; cat /tmp/waits >> /tmp/check.pids; true");
     eventually("the lock is held", || sh("grep -q FLOCK /proc/locks").code == 0);
     let pid = ok("cat /tmp/waits");
-    let wanted = list | bit(34); // SYSLOG
+    let wanted = list | bit(34) | bit(0) | bit(3); // SYSLOG, CHOWN, FOWNER
     eventually("it gives up rights", || rights(&pid)[2] == wanted);
     let has = rights(&pid);
     assert_eq!(has[..3], [0, wanted, wanted], "inheritable, permitted, effective: {has:x?}");
