@@ -6,7 +6,7 @@ use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
 use crate::engine::detach::{Detached, detach};
-use crate::engine::neighbours::{Neighbours, Place, give_back};
+use crate::engine::neighbours::{Neighbours, Place, give_back, taken_over};
 use crate::engine::state::bring_home;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
@@ -37,9 +37,21 @@ fn devices<K: Kernel + Store + Surroundings + Neighbours>(
         Ok(records) => records,
         Err(failure) => return vec![Err(failure)],
     };
-    if !ours.is_empty() {
-        return ours.iter().map(|record| release(job, record)).collect();
+    // What another plugin has by now is by that one's record.
+    let (over, ours): (Vec<_>, Vec<_>) =
+        ours.iter().partition(|record| taken_over(job.kernel, record).is_some());
+    let mut results: Vec<_> = over.iter().map(|record| release(job, record)).collect();
+    if ours.is_empty() {
+        results.extend(by_another(job));
     }
+    results.extend(ours.iter().map(|record| release(job, record)));
+    results
+}
+
+/// Gives back what another plugin attached before the node was switched over, by its record.
+fn by_another<K: Kernel + Store + Surroundings + Neighbours>(
+    job: &Job<'_, K>,
+) -> Vec<Result<(), Failure>> {
     let found = match job.kernel.neighbour(&job.place()) {
         Ok(Some(found)) => found,
         Ok(None) => {

@@ -53,8 +53,12 @@ pub fn detach<K: Kernel + Store>(
     }
     if let Some(netns) = taken_over(kernel, &record) {
         progress.note(&format!("{device} is not touched: another CNI plugin gave it to {netns}"));
+        // Nor is what was told to others, which that plugin may have written anew.
+        kernel.forget(Shelf::Attachments, device)?;
+        return Ok(Detached::Done(Box::new(record)));
+    }
     // What another boot's record speaks of is gone; the VFs there are now are new ones.
-    } else if record.boot_id == kernel.moment()?.boot_id {
+    if record.boot_id == kernel.moment()?.boot_id {
         let mut problems = clear_ports(kernel, &record, progress);
         problems.extend(restore(kernel, &record, progress)?);
         if !problems.is_empty() {

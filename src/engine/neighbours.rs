@@ -97,8 +97,9 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
 ) -> Result<()> {
     let device = &found.says.device;
     let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
-    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
+    // In the order in which ADD takes them, or each would wait for the other.
     let _hold = kernel.hold(device, LOCK_WAIT)?;
+    let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
     // Looked at again under the lock: a second DEL comes while the first is at work.
     let all = kernel.neighbours(dir)?;
     if !all.iter().any(|other| other.path == found.path) {

@@ -132,9 +132,19 @@ impl Dir {
         }))
     }
 
-    /// Writes a file beside its place, syncs and renames it: it is there whole or not at all. What is
-    /// opened is new: nothing that somebody put there is written through.
+    /// Writes a file beside its place and renames it: it is there whole or not at all. What is opened is
+    /// new: nothing that somebody put there is written through.
     pub fn write(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
+        self.write_new(name, text, mode, false)
+    }
+
+    /// The same, and safe on disk when this returns.
+    pub fn write_to_disk(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
+        self.write_new(name, text, mode, true)?;
+        self.sync()
+    }
+
+    fn write_new(&self, name: &str, text: &[u8], mode: u32, synced: bool) -> Result<()> {
         let path = self.path(name)?;
         let new = format!(".{name}.new");
         let flags =
@@ -144,14 +154,15 @@ impl Dir {
             let mode = Mode::from_bits_truncate(mode);
             let mut file = File::from(openat(&self.fd, new.as_str(), flags, mode)?);
             file.write_all(text)?;
-            file.sync_all()?;
+            if synced {
+                file.sync_all()?;
+            }
             Ok(renameat(&self.fd, new.as_str(), &self.fd, name)?)
         };
         write().map_err(|error| {
             let _ = self.unlink(&new); // what is said is why it could not be written
             failed("writing", &path, &error)
-        })?;
-        self.sync()
+        })
     }
 
     /// Opens a file to lock it.

@@ -157,9 +157,10 @@ impl Host {
         let Some((base, inode, name)) = parts(Path::new(path)) else { return Ok(()) };
         let Some(base) = Dir::open(base)? else { return Ok(()) };
         let inner = match inode {
-            Some(inode) => match base.dir(inode)? {
-                Some(inner) => Some(inner),
-                None => return Ok(()),
+            // What somebody put in its place must not keep the device from its next owner.
+            Some(inode) => match base.dir(inode) {
+                Ok(Some(inner)) => Some(inner),
+                _ => return Ok(()),
             },
             None => None,
         };

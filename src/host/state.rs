@@ -44,7 +44,7 @@ impl Host {
     ) -> Result<()> {
         let text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::new(Kind::Failed, format!("writing a record: {error}")))?;
-        self.make_state_dir(kind)?.write(&file_name(device), &text, 0o600)
+        self.make_state_dir(kind)?.write_to_disk(&file_name(device), &text, 0o600)
     }
 
     /// The record of a kind, or why it is none; `None`: there is no file.

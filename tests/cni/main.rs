@@ -76,6 +76,9 @@ fn world(text: &str) -> FakeKernel {
                 let says: Value = serde_json::from_str(parts[3]).unwrap();
                 let inode = says["inode"].as_u64();
                 let says = sriovctl::model::neighbour::Neighbour::parse(&says).unwrap();
+                // One file a name, whoever writes it.
+                let name = format!("{}-{}", parts[0], parts[1]);
+                kernel.neighbours.borrow_mut().retain(|found| found.path != name);
                 kernel.neighbours.borrow_mut().push(sriovctl::engine::neighbours::Found {
                     name: format!("{}-{}", parts[0], parts[1]),
                     netns: Some(format!("/run/netns/{}", parts[2])),

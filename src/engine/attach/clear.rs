@@ -79,8 +79,10 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
     let is_binding = shelf == Shelf::Bindings;
     // Of another boot, or of a VF that was destroyed: those there are now are as their driver made
     // them. A binding that is complete was ended by other means, and is not to be undone.
+    if !is_binding && taken_over(kernel, record).is_some() {
+        return kernel.forget(shelf, device);
+    }
     let of_another = record.boot_id != kernel.moment()?.boot_id
-        || (!is_binding && taken_over(kernel, record).is_some())
         || (is_binding && (finished || !record.is_of(&seen)));
     if !of_another {
         let mut problems = clear_ports(kernel, record, progress);
