@@ -27,6 +27,14 @@ pub fn is_wanted(check: &Check, filters: &[String]) -> bool {
     filters.is_empty() || filters.iter().any(fits)
 }
 
+/// Whether everything shall be tried, however long that takes (`make soak`).
+pub fn is_soak() -> bool {
+    std::env::var_os(SOAK).is_some()
+}
+
+/// The variable that says so, on both sides.
+pub const SOAK: &str = "SRIOVCTL_SOAK";
+
 /// Exit status of a guest whose kernel hangs between two checks.
 pub const WEDGED: u8 = 97;
 

@@ -94,6 +94,12 @@ fn run_scenario(scenario: &Scenario, filters: &[String]) -> (usize, usize) {
     (passed, failed + left.len())
 }
 
+/// Seconds that the checks of one guest may take: several times what the longest do.
+const LIMIT: &str = "2400";
+
+/// The same for a soak, which takes all the time that it needs.
+const SOAK_LIMIT: &str = "43200";
+
 /// How often a scenario is booted at most: once more each time that its kernel hangs *between* two
 /// checks, and only for those that had not begun.
 const BOOTS: usize = 3;
@@ -105,7 +111,12 @@ fn boot(scenario: &Scenario, checks: &[&str]) -> (Vec<String>, Vec<String>, bool
     let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/lab");
     let mut child = Command::new(lab)
         .args(scenario.lab_options)
-        .args(["--timeout", "600", "--kernel-log"])
+        .args(
+            std::env::var(guest::SOAK)
+                .iter()
+                .flat_map(|value| ["--env".to_owned(), format!("{}={value}", guest::SOAK)]),
+        )
+        .args(["--timeout", if guest::is_soak() { SOAK_LIMIT } else { LIMIT }, "--kernel-log"])
         .arg(log.path())
         .arg("--")
         .arg(std::env::current_exe().expect("this program's path"))

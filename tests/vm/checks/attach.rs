@@ -401,50 +401,6 @@ pub fn two_at_once_get_one_vf_once() {
     assert!(said.contains("is already attached: manual has it as net1 in /run/netns/"), "{out}");
 }
 
-/// Kills the program at the N-th of each of these calls in turn, and demands that the next command
-/// an administrator would type puts everything right.
-pub fn killed_anywhere_it_is_put_right() {
-    seven_vfs();
-    let before = state();
-    let attach = "attach eth0#1 --netns blue --name net1 --mac 02:00:00:00:00:77 --vlan 100 --mtu 1400 --address 10.0.0.1/24";
-    let mut killed = [0, 0];
-    for (which, command) in [attach, "detach eth0#1"].iter().enumerate() {
-        for (call, most) in [
-            ("sendto", 40),
-            ("renameat", 3),
-            ("fsync", 6),
-            ("unlinkat", 3),
-            ("openat", 60),
-            ("flock", 2),
-        ] {
-            for nth in (1..=most).step_by(if call == "openat" { 8 } else { 1 }) {
-                if which == 1 {
-                    ok(&format!("$S {attach}"));
-                }
-                let done = sh(&format!(
-                    "strace -f -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={nth} $S {command} > /dev/null 2>&1
-                    code=$?; $S inspect-state --repair > /dev/null 2>&1; $S inspect-state -o csv; exit $code"
-                ));
-                let was_killed = done.code == 137 || done.code == -1;
-                killed[which] += usize::from(was_killed);
-                // Killed after all was done, or not at all: it is attached, and as it should be.
-                for line in done.out.lines().skip(1) {
-                    assert!(line.contains(",ok,"), "{command}, {call} {nth}: {line}");
-                    ok("$S detach 'eth0#1'");
-                }
-                let now = state();
-                assert!(now == before, "{command}, {call} {nth}:\n{}", differences(&before, &now));
-                assert_eq!(records(), "", "{command}, {call} {nth}");
-                if !was_killed {
-                    break;
-                }
-            }
-        }
-    }
-    println!("    killed at {} points of attach and {} of detach", killed[0], killed[1]);
-    assert!(killed.iter().all(|count| *count >= 30), "too few points: {killed:?}");
-}
-
 /// Forty processes take VFs from one pool and give them back, each writing down what it had.
 pub fn a_pool_under_load_loses_none_and_gives_none_twice() {
     const SECONDS: u32 = 60;

@@ -360,50 +360,6 @@ pub fn a_step_that_fails_leaves_driver_override_and_name() {
     println!("    {failed} writes and {refused} messages failed");
 }
 
-pub fn killed_anywhere_every_device_has_its_driver() {
-    four_vfs();
-    sh("modprobe vfio-pci");
-    let before = state();
-    let bind = "bind-dpdk eth0#1 --vlan 7 --owner 4711";
-    let mut killed = [0, 0];
-    for (which, command) in [bind, "bind-dpdk --restore eth0#1"].iter().enumerate() {
-        for (call, most) in [
-            ("write", 9),
-            ("sendto", 30),
-            ("fsync", 8),
-            ("renameat", 3),
-            ("unlinkat", 3),
-            ("fchownat", 1),
-            ("chown", 1),
-        ] {
-            for nth in 1..=most {
-                if which == 1 {
-                    ok(&format!("$S {bind}"));
-                }
-                let done = sh(&format!(
-                    "strace -f -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={nth} $S {command} > /dev/null 2>&1
-                    code=$?; $S inspect-state --repair > /dev/null 2>&1; $S inspect-state -o csv; exit $code"
-                ));
-                let was_killed = done.code == 137 || done.code == -1;
-                killed[which] += usize::from(was_killed);
-                // Killed after all was done, or not at all: it is bound, and as it should be.
-                for line in done.out.lines().skip(1) {
-                    assert!(line.contains(",ok,"), "{command}, {call} {nth}: {line}");
-                    ok("$S bind-dpdk --restore eth0#1");
-                }
-                let now = state();
-                assert!(now == before, "{command}, {call} {nth}:\n{}", differences(&before, &now));
-                assert_eq!(records(), "", "{command}, {call} {nth}");
-                if !was_killed {
-                    break;
-                }
-            }
-        }
-    }
-    println!("    killed at {} points of binding and {} of giving back", killed[0], killed[1]);
-    assert!(killed.iter().all(|count| *count >= 20), "too few points: {killed:?}");
-}
-
 pub fn without_autoprobe_the_kernel_driver_comes_back() {
     four_vfs();
     ok("echo 0 > /sys/class/net/eth0/device/sriov_drivers_autoprobe");

@@ -23,43 +23,39 @@ macro_rules! checks {
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
-        name: "killed and under load",
+        name: "ADD, every call killed",
+        lab_options: &["--pfs", "1"],
+        checks: checks![points::add_killed],
+    },
+    Scenario {
+        name: "ADD, every call failing",
+        lab_options: &["--pfs", "1"],
+        checks: checks![points::add_failing],
+    },
+    Scenario {
+        name: "DEL, attach, detach, every call failing",
+        lab_options: &["--pfs", "1"],
+        checks: checks![points::del_failing, points::attach_failing, points::detach_failing],
+    },
+    Scenario {
+        name: "DEL, attach, detach, every call killed",
+        lab_options: &["--pfs", "1"],
+        checks: checks![points::del_killed, points::attach_killed, points::detach_killed],
+    },
+    Scenario {
+        name: "drivers and numbers, every call killed",
+        lab_options: &["--pfs", "1"],
+        checks: checks![points::bind_killed, points::restore_killed, points::set_numvfs_killed],
+    },
+    Scenario {
+        name: "drivers and numbers, every call failing",
+        lab_options: &["--pfs", "1"],
+        checks: checks![points::bind_failing, points::restore_failing, points::set_numvfs_failing],
+    },
+    Scenario {
+        name: "under load",
         lab_options: &["--pfs", "3"],
-        checks: checks![
-            attach::killed_anywhere_it_is_put_right,
-            attach::a_pool_under_load_loses_none_and_gives_none_twice,
-        ],
-    },
-    Scenario {
-        name: "drivers, killed",
-        lab_options: &["--pfs", "1"],
-        checks: checks![bind::killed_anywhere_every_device_has_its_driver],
-    },
-    Scenario {
-        name: "every call, killed",
-        lab_options: &["--pfs", "1"],
-        checks: checks![
-            points::add_killed,
-            points::del_killed,
-            points::attach_killed,
-            points::detach_killed,
-            points::bind_killed,
-            points::restore_killed,
-            points::set_numvfs_killed,
-        ],
-    },
-    Scenario {
-        name: "every call, failing",
-        lab_options: &["--pfs", "1"],
-        checks: checks![
-            points::add_failing,
-            points::del_failing,
-            points::attach_failing,
-            points::detach_failing,
-            points::bind_failing,
-            points::restore_failing,
-            points::set_numvfs_failing,
-        ],
+        checks: checks![attach::a_pool_under_load_loses_none_and_gives_none_twice],
     },
     Scenario {
         name: "odd disks",

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::attach::{differences, records, state};
-use crate::guest::{SRIOVCTL, ok, sh};
+use crate::guest::{SRIOVCTL, is_soak, ok, sh};
 use crate::inject::{Fault, Invocation, run};
 
-/// Errors that any call may give; each point gets one of them, in turn.
+/// Errors that any call may give; each point gets one of them, in turn (all of them in a soak).
 const ERRORS: [(&str, i32); 5] =
     [("EIO", 5), ("ENOSPC", 28), ("ENOMEM", 12), ("EINTR", 4), ("EBUSY", 16)];
 
@@ -133,7 +133,7 @@ impl Operation {
     }
 
     /// Each call that changes or asks something fails once.
-    fn failing(&self, errors: &[(&str, i32)]) {
+    fn failing(&self) {
         let before = node();
         ok(&with_cni(self.before));
         let points = run(&self.invocation(), None).points;
@@ -141,8 +141,10 @@ impl Operation {
         assert_as_before(&before, self.name);
         let (mut refused, mut absorbed) = (0, 0);
         let mut said: BTreeMap<String, usize> = BTreeMap::new();
-        for (nth, _) in points.iter().enumerate() {
-            let (word, errno) = errors[nth % errors.len()];
+        let turns = if is_soak() { ERRORS.len() } else { 1 };
+        let cases = (0..points.len()).flat_map(|nth| (0..turns).map(move |turn| (nth, turn)));
+        for (nth, turn) in cases {
+            let (word, errno) = ERRORS[(nth + turn) % ERRORS.len()];
             ok(&with_cni(self.before));
             let traced = run(&self.invocation(), Some((nth, Fault::Fail(errno))));
             let at = traced.points.get(nth).cloned().unwrap_or_default();
@@ -167,12 +169,14 @@ impl Operation {
             assert_as_before(&before, &what);
         }
         println!(
-            "    {:<24} failing at {:>3} points: {refused} refused, {absorbed} done all the same, dirty 0, records left 0",
+            "    {:<24} failing at {:>3} points, {turns} errors each: {refused} refused, {absorbed} done all the same, dirty 0, records left 0",
             self.name,
             points.len()
         );
-        for (text, count) in said {
-            println!("      {count:>3} {text}");
+        if is_soak() {
+            for (text, count) in said {
+                println!("      {count:>3} {text}");
+            }
         }
     }
 }
@@ -272,23 +276,23 @@ pub fn set_numvfs_killed() {
     CALLS[6].killed();
 }
 pub fn add_failing() {
-    CALLS[0].failing(&ERRORS);
+    CALLS[0].failing();
 }
 pub fn del_failing() {
-    CALLS[1].failing(&ERRORS);
+    CALLS[1].failing();
 }
 pub fn attach_failing() {
-    CALLS[2].failing(&ERRORS);
+    CALLS[2].failing();
 }
 pub fn detach_failing() {
-    CALLS[3].failing(&ERRORS);
+    CALLS[3].failing();
 }
 pub fn bind_failing() {
-    CALLS[4].failing(&ERRORS);
+    CALLS[4].failing();
 }
 pub fn restore_failing() {
-    CALLS[5].failing(&ERRORS);
+    CALLS[5].failing();
 }
 pub fn set_numvfs_failing() {
-    CALLS[6].failing(&ERRORS);
+    CALLS[6].failing();
 }
