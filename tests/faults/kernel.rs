@@ -118,6 +118,8 @@ pub struct Faults {
     pub refuses_vlan: bool,
     /// A write of the number of VFs never ends.
     pub stalls: bool,
+    /// The n-th write of a record from now fails: the disk is full.
+    pub full: Option<usize>,
     /// The program dies at the n-th operation from now, steps and records alike: before it is
     /// done, or right after.
     pub dies: Option<(usize, bool)>,
@@ -132,6 +134,8 @@ pub struct FakeKernel {
     pub pauses: Cell<usize>,
     pub locked: Cell<bool>,
     pub boot_id: RefCell<String>,
+    /// What the PF's interface is called.
+    pub pf_name: RefCell<String>,
     pub records: RefCell<BTreeMap<DeviceId, (bool, Record)>>,
     /// Journals and complete records of bindings.
     pub bindings: RefCell<BTreeMap<DeviceId, JournalAndRecord>>,
@@ -142,6 +146,7 @@ pub struct FakeKernel {
     /// VFs whose MAC the PF has set, and not merely lists.
     pf_set: RefCell<BTreeSet<u16>>,
     operations: Cell<usize>,
+    writes: Cell<usize>,
     dead: Cell<bool>,
     clock: Cell<Duration>,
     next: Cell<u32>,
@@ -169,6 +174,7 @@ impl FakeKernel {
             pauses: Cell::new(0),
             locked: Cell::new(false),
             boot_id: RefCell::new("boot".into()),
+            pf_name: RefCell::new("eth0".into()),
             records: RefCell::default(),
             bindings: RefCell::default(),
             persistent: RefCell::default(),
@@ -176,6 +182,7 @@ impl FakeKernel {
             resizes: RefCell::default(),
             pf_set: RefCell::default(),
             operations: Cell::new(0),
+            writes: Cell::new(0),
             dead: Cell::new(false),
             clock: Cell::new(Duration::ZERO),
             next: Cell::new(10),
@@ -199,6 +206,7 @@ impl FakeKernel {
         *self.faults.borrow_mut() = faults;
         self.applied.set(0);
         self.operations.set(0);
+        self.writes.set(0);
         self.dead.set(false);
     }
 
@@ -206,7 +214,7 @@ impl FakeKernel {
     pub fn delete_netns(&self, inode: u64) {
         let mut world = self.world.borrow_mut();
         world.namespaces.remove(&inode);
-        let taken = names_in(&world, None);
+        let mut taken = names_in(&world, None);
         for netdev in world.vfs.values_mut().filter_map(|vf| vf.netdev.as_mut()) {
             if netdev.netns == Some(inode) {
                 netdev.netns = None;
@@ -214,10 +222,35 @@ impl FakeKernel {
                 netdev.addresses.clear();
                 netdev.routes.clear();
                 if taken.contains(&netdev.name) {
-                    netdev.name = "dev0".into();
+                    let mut free = (0..).map(|n| format!("dev{n}"));
+                    netdev.name = free.find(|name| !taken.contains(name)).unwrap();
                 }
+                netdev.altnames.retain(|alt| !taken.contains(alt));
+                taken.insert(netdev.name.clone());
+                taken.extend(netdev.altnames.iter().cloned());
             }
         }
+    }
+
+    /// The machine starts anew: VFs as their driver makes them, other namespaces; records are kept.
+    #[allow(dead_code, reason = "of histories")]
+    pub fn reboot(&self) {
+        let count = self.world.borrow().vfs.len();
+        self.world.borrow_mut().vfs.clear();
+        (0..count).for_each(|index| self.make_vf(index as u16));
+        self.boot_id.borrow_mut().push('+');
+        self.neighbours.borrow_mut().iter_mut().for_each(|found| found.of_this_boot = false);
+    }
+
+    /// An operation that writes to the disk.
+    fn write(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.operation(|| {
+            let nth = self.writes.replace(self.writes.get() + 1);
+            if self.faults.borrow().full == Some(nth) {
+                return Err(Error::os("writing a record", 28));
+            }
+            work()
+        })
     }
 
     /// Runs one operation unless the program is, or comes to be, dead.
@@ -247,11 +280,11 @@ impl FakeKernel {
         if faults.no_netdevs || faults.stuck == Some(index) {
             return None;
         }
-        let taken: Vec<String> = {
-            let world = self.world.borrow();
-            world.vfs.values().filter_map(|vf| vf.netdev.as_ref()).map(|n| n.name.clone()).collect()
-        };
-        let name = (1..1000).map(|n| format!("eth{n}")).find(|name| !taken.contains(name)).unwrap();
+        let taken = names_in(&self.world.borrow(), None);
+        // By its place, as udev names them.
+        let by_place = Some(index + 1).filter(|number| *number < 8);
+        let mut names = by_place.into_iter().chain(1..1000).map(|n| format!("eth{n}"));
+        let name = names.find(|name| !taken.contains(name)).unwrap();
         let ifindex = self.next.get();
         self.next.set(ifindex + 1);
         let [_, _, c, d] = ifindex.to_be_bytes();
@@ -614,7 +647,7 @@ fn tell_own_mac(settings: &mut VfSettings, netdev: &Netdev) {
 }
 
 /// Names and altnames in a namespace.
-fn names_in(world: &World, place: Option<u64>) -> BTreeSet<String> {
+pub fn names_in(world: &World, place: Option<u64>) -> BTreeSet<String> {
     let others = match place {
         None => Some(&world.host_others),
         Some(inode) => world.namespaces.get(&inode),
@@ -645,9 +678,13 @@ fn index_of_vf(vf: &VfRef) -> u16 {
     vf.index.0 + vf.pf.port() * SECOND_PORT
 }
 
+/// A namespace by its inode. Those that had a name one after the other differ by this.
+pub const NEXT_OF_THE_NAME: u64 = 1000;
+
 /// A namespace by its inode.
 pub fn netns(inode: u64) -> NetnsId {
-    NetnsId { path: format!("/run/netns/{inode}"), device: 4, inode }
+    let name = inode % NEXT_OF_THE_NAME;
+    NetnsId { path: format!("/run/netns/{name}"), device: 4, inode }
 }
 
 fn link_of(netdev: &Netdev) -> Link {
@@ -787,7 +824,7 @@ impl Kernel for FakeKernel {
             },
             netdevs: vec![Link {
                 ifindex: 2,
-                name: "eth0".into(),
+                name: self.pf_name.borrow().clone(),
                 up: Some(true),
                 ..Link::default()
             }],
@@ -811,7 +848,7 @@ impl Kernel for FakeKernel {
         self.lock_pf(device, Duration::ZERO)
     }
 
-    fn inspect(&self, device: &DeviceId, _: Option<&NetnsId>) -> Result<Seen> {
+    fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         let world = self.world.borrow();
         let index = index_of(device);
         let vf = world.vfs.get(&index);
@@ -829,8 +866,11 @@ impl Kernel for FakeKernel {
                 pf: PF.parse::<DeviceId>().unwrap().with_port(device.port()),
                 index: VfIndex(index % SECOND_PORT),
             }),
-            name: format!("eth{}#{}", device.port(), index % SECOND_PORT),
-            pf_netdev: Some("eth0".into()),
+            name: match device.port() {
+                0 => format!("{}#{index}", self.pf_name.borrow()),
+                port => format!("eth{port}#{}", index % SECOND_PORT),
+            },
+            pf_netdev: Some(self.pf_name.borrow().clone()),
             pf_mtu: Some(1500),
             driver: vf.and_then(|vf| vf.driver.clone()),
             driver_override: vf.and_then(|vf| vf.driver_override.clone()),
@@ -853,15 +893,24 @@ impl Kernel for FakeKernel {
                 .filter(|netdev| netdev.netns.is_some())
                 .map(|netdev| names_in(&others, netdev.netns))
                 .unwrap_or_default(),
-            users: vf.map(|vf| vf.users.clone()).unwrap_or_default(),
+            // As the real one: who uses it is looked for only where it is not known whose it is.
+            users: vf
+                .filter(|_| hint.is_none())
+                .map(|vf| self.users(index, vf))
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|user| !matches!(user, User::Record(_)))
+                .collect(),
         })
     }
 
     fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
         let none = || Error::new(Kind::NotFound, format!("there is no namespace {choice:?}"));
         let NetnsChoice::Named(path) = choice else { return Err(none()) };
-        let inode = path.rsplit('/').next().and_then(|name| name.parse().ok());
-        let inode = inode.filter(|inode| self.world.borrow().namespaces.contains_key(inode));
+        let name: Option<u64> = path.rsplit('/').next().and_then(|name| name.parse().ok());
+        let world = self.world.borrow();
+        let mut all = world.namespaces.keys().copied();
+        let inode = all.find(|inode| Some(inode % NEXT_OF_THE_NAME) == name);
         inode.map(netns).ok_or_else(none)
     }
 
@@ -918,15 +967,20 @@ impl Neighbours for FakeKernel {
         netns: &str,
         document: &serde_json::Value,
     ) -> Result<()> {
-        self.neighbours.borrow_mut().push(Found {
-            name: self.told_at(place),
-            netns: Some(netns.to_owned()),
-            of_this_boot: true,
-            inode: None,
-            path: self.told_at(place),
-            says: Neighbour::parse(document).unwrap(),
-        });
-        Ok(())
+        let path = self.told_at(place);
+        self.write(|| {
+            let mut all = self.neighbours.borrow_mut();
+            all.retain(|found| found.path != path);
+            all.push(Found {
+                name: path.clone(),
+                netns: Some(netns.to_owned()),
+                of_this_boot: true,
+                inode: None,
+                path: path.clone(),
+                says: Neighbour::parse(document).unwrap(),
+            });
+            Ok(())
+        })
     }
 
     fn tell_container(
@@ -977,7 +1031,7 @@ impl Store for FakeKernel {
 
     fn begin(&self, shelf: Shelf, record: &Record) -> Result<()> {
         let (device, record) = (record.device.clone(), record.clone());
-        self.operation(|| {
+        self.write(|| {
             match shelf {
                 Shelf::Attachments => {
                     self.records.borrow_mut().insert(device, (false, record));
@@ -991,7 +1045,7 @@ impl Store for FakeKernel {
     }
 
     fn commit(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
-        self.operation(|| {
+        self.write(|| {
             match shelf {
                 Shelf::Attachments => self.records.borrow_mut().get_mut(device).unwrap().0 = true,
                 Shelf::Bindings => {
@@ -1005,7 +1059,7 @@ impl Store for FakeKernel {
     }
 
     fn abandon(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
-        self.operation(|| {
+        self.write(|| {
             match shelf {
                 Shelf::Attachments => {
                     self.records.borrow_mut().retain(|of, (done, _)| of != device || *done);
@@ -1023,7 +1077,7 @@ impl Store for FakeKernel {
     }
 
     fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
-        self.operation(|| {
+        self.write(|| {
             match shelf {
                 Shelf::Attachments => drop(self.records.borrow_mut().remove(device)),
                 Shelf::Bindings => drop(self.bindings.borrow_mut().remove(device)),
@@ -1038,8 +1092,10 @@ impl Store for FakeKernel {
     }
 
     fn untell(&self, path: &str, _: &DeviceId, _: Option<&str>) -> Result<()> {
-        self.neighbours.borrow_mut().retain(|found| found.path != path);
-        Ok(())
+        self.write(|| {
+            self.neighbours.borrow_mut().retain(|found| found.path != path);
+            Ok(())
+        })
     }
 
     fn set_aside(&self, _: Shelf, _: &DeviceId) -> Result<String> {
@@ -1047,7 +1103,7 @@ impl Store for FakeKernel {
     }
 
     fn begin_resize(&self, resize: &Resize) -> Result<()> {
-        self.operation(|| {
+        self.write(|| {
             self.resizes.borrow_mut().insert(resize.pf.clone(), resize.clone());
             Ok(())
         })
@@ -1058,7 +1114,7 @@ impl Store for FakeKernel {
     }
 
     fn end_resize(&self, pf: &DeviceId) -> Result<()> {
-        self.operation(|| {
+        self.write(|| {
             self.resizes.borrow_mut().remove(pf);
             Ok(())
         })
