@@ -54,7 +54,9 @@ pub(in crate::engine) fn clear_the_way<K: Kernel + Store>(
             }
             Shelf::Bindings => {
                 let seen = kernel.inspect(device, Some(&record.netns))?;
-                !of_this_boot || !finished || crate::engine::bind::is_over(&record, &seen)
+                // An attachment may have another driver for its time, and gives it back.
+                let is_over = holds.is_none() && crate::engine::bind::is_over(&record, &seen);
+                !of_this_boot || !finished || is_over
             }
         };
         if !is_over {

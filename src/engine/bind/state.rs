@@ -20,15 +20,15 @@ pub(in crate::engine) fn judge<K: Kernel + Store>(kernel: &K, record: &Record) -
     if !record.is_of(&seen) {
         return Ok(Verdict::Stale("its VF was destroyed, and another one made".to_owned()));
     }
+    // What is attached has the driver and the settings of its attachment, until that is over.
+    if kernel.stored(Shelf::Attachments, &record.device)?.is_some() {
+        return Ok(Verdict::Ok);
+    }
     if seen.driver != record.wanted.driver {
         return Ok(Verdict::Stale(match &seen.driver {
             Some(driver) => format!("{driver} has it now"),
             None => "it has no driver".to_owned(),
         }));
-    }
-    // What is attached has the settings of its attachment, until that is over.
-    if kernel.stored(Shelf::Attachments, &record.device)?.is_some() {
-        return Ok(Verdict::Ok);
     }
     let drift = drift(record, &seen);
     Ok(if drift.is_empty() { Verdict::Ok } else { Verdict::Drift(drift) })
