@@ -247,6 +247,21 @@ fn a_vf_on_vfio_is_on_vfio_again_after_a_resize() {
     }
 }
 
+#[test]
+fn a_vf_stays_reserved_for_a_driver_after_a_resize() {
+    let kernel = FakeKernel::with_vfs(3);
+    kernel.change_vf(0, |vf| vf.driver_override = Some("vfio-pci".into()));
+    kernel.change_vf(1, |vf| {
+        (vf.driver, vf.netdev) = (None, None);
+        vf.driver_override = Some("vfio-pci".into());
+    });
+    let before = kernel.world();
+    run(&kernel, &request(5)).unwrap();
+    for (index, vf) in &before.vfs {
+        assert_eq!(kernel.world().vfs[index], *vf, "VF {index}");
+    }
+}
+
 /// Runs `request` on `kernel` with the n-th step refused, and demands that the world is as
 /// before, or what was asked for with every shortcoming said.
 fn check_refusal_at(kernel: &FakeKernel, request: &Request, at: usize, errno: i32) {

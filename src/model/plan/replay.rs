@@ -192,9 +192,14 @@ pub fn drivers(now: &Pf, wanted: &[SavedVf]) -> Vec<Step> {
                 }
             }
             WantedDriver::None => {
+                if want.driver_override != vf.facts.driver_override {
+                    steps.push(set_override(want.driver_override.clone()));
+                }
                 steps.extend(has.map(|_| Step::Unbind { of: of.clone() }));
             }
-            WantedDriver::Any if want.driver_override != vf.facts.driver_override => {
+            WantedDriver::Any | WantedDriver::Named(_)
+                if want.driver_override != vf.facts.driver_override =>
+            {
                 steps.push(set_override(want.driver_override.clone()));
             }
             WantedDriver::Any | WantedDriver::Named(_) | WantedDriver::Asked(_) => {}
