@@ -172,6 +172,9 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
     if is_bound && !steps.is_empty() && !open.is_empty() {
         return Err(Refusal::Open(open)); // what it works with would change below it
     }
+    if is_bound && !steps.is_empty() {
+        stays_where_it_is(seen)?; // going back would bring it home
+    }
     let record = Record {
         format: FORMAT,
         boot_id: sight.moment.boot_id.clone(),
@@ -259,15 +262,21 @@ fn refuse(request: &Request, sight: Sight<'_>) -> Result<(), Refusal> {
     if is_vfio(&request.driver) { has_a_group(request, sight) } else { Ok(()) }
 }
 
+/// Somebody has it in another namespace.
+fn stays_where_it_is(seen: &Seen) -> Result<(), Refusal> {
+    match seen.users.iter().find(|user| matches!(user, User::Netns(_))) {
+        Some(User::Netns(netns)) => Err(Refusal::Away(netns.label())),
+        _ => Ok(()),
+    }
+}
+
 /// Nobody else must lose the device by it.
 fn leaves_the_host_whole(request: &Request, seen: &Seen) -> Result<(), Refusal> {
     let open = holders(seen);
     if !open.is_empty() {
         return Err(Refusal::Open(open));
     }
-    if let Some(User::Netns(netns)) = seen.users.iter().find(|u| matches!(u, User::Netns(_))) {
-        return Err(Refusal::Away(netns.label()));
-    }
+    stays_where_it_is(seen)?;
     let mut users: Vec<User> =
         seen.users.iter().filter(|user| **user != User::Up).cloned().collect();
     // A link-local address is on every interface that is up, and counts only where one comes in.
