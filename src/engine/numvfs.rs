@@ -219,7 +219,13 @@ impl<K: Kernel + Store> Job<'_, K> {
             .as_ref()
             .is_err_and(|error| error.detail_lines().iter().any(|line| is_lost(line)));
         if !lost {
-            self.kernel.end_resize(&self.device)?;
+            self.kernel.end_resize(&self.device).map_err(|error| {
+                let name = &self.name;
+                error.detail(format!(
+                    "what was written down of this change of {name} could not be removed: \
+                     inspect-state --repair would restore the former VFs"
+                ))
+            })?;
         }
         result
     }

@@ -305,6 +305,51 @@ fn an_attached_vf_is_not_bound_and_a_bound_one_can_be_attached() {
     assert_restored(&kernel, &before);
 }
 
+#[test]
+fn a_binding_outlives_an_attachment_with_another_driver() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    let request = attaching::Request {
+        owner: Owner::manual(),
+        name: Some("net1".parse().unwrap()),
+        mac: None,
+        mtu: None,
+        settings: VfSettings::default(),
+        config: IpConfig::default(),
+        told: Vec::new(),
+        driver: Some("igbvf".into()),
+    };
+    let choice = Choice::Vf("eth0#1".parse().unwrap());
+    attach(&kernel, &choice, &netns(BLUE), &request, false, &Silent).unwrap();
+    let entries = state::examine(&kernel).unwrap();
+    assert!(entries.iter().all(|entry| entry.verdict == Verdict::Ok), "{entries:?}");
+    repair(&kernel);
+    bind_it(&kernel, &to("vfio-pci")).unwrap_err();
+    detach(&kernel, &device_of(VF), &|_| true, &Silent).unwrap();
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn what_was_changed_without_another_driver_goes_back_too() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &Request { keep_override: true, ..to("igbvf") }).unwrap();
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
+fn what_fails_on_a_vf_in_another_namespace_leaves_it_there() {
+    let kernel = kernel();
+    kernel.change_vf(VF, |vf| vf.netdev.as_mut().unwrap().netns = Some(BLUE));
+    let before = kernel.world();
+    let request = Request { node: everything().node, ..to("igbvf") };
+    bind_it(&kernel, &request).unwrap_err();
+    assert_restored(&kernel, &before);
+}
+
 /// The VF of a number is destroyed and made again, as by `echo 0` and `echo 4`.
 fn make_anew(kernel: &FakeKernel) {
     let fresh = FakeKernel::with_vfs(4);

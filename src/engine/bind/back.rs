@@ -77,7 +77,9 @@ pub fn back<K: Kernel + Store + Surroundings>(
             .details(lines.collect::<Vec<_>>())
             .hint(format!("run it again: sriovctl bind-dpdk --restore {device}")));
     }
-    kernel.forget(Shelf::Bindings, device)?;
+    kernel.forget(Shelf::Bindings, device).map_err(|error| {
+        error.detail(format!("finish it with: sriovctl bind-dpdk --restore {device}"))
+    })?;
     let steps = way_back::preview(&record, &before);
     let now = kernel.inspect(device, Some(&record.netns))?;
     Ok(bound(now, kernel.ground(device)?, steps, before.driver))
@@ -137,7 +139,6 @@ fn way<K: Kernel + Store + Surroundings>(
         // Somebody else gave it back: how it was before is not how it shall be any more. What was
         // bound to a kernel driver here is another matter.
         let ours = record.filter(|record| record.wanted.driver == seen.driver);
-        let ours = ours.filter(|record| record.before_binding().driver != seen.driver);
         if let Some(record) = ours {
             return Ok(Way::To(Box::new(backwards(record, back)), seen));
         }
