@@ -262,6 +262,20 @@ fn a_vf_stays_reserved_for_a_driver_after_a_resize() {
     }
 }
 
+#[test]
+fn a_resize_that_was_cut_off_is_undone_though_some_vfs_have_no_interface() {
+    for driver in [None, Some("vfio-pci".to_owned())] {
+        let kernel = configured(3);
+        kernel.change_vf(0, |vf| (vf.driver, vf.netdev) = (driver, None));
+        let before = kernel.world();
+        kernel.begin_with(Faults { dies: Some((0, true)), ..Faults::default() });
+        run(&kernel, &request(5)).unwrap_err();
+        kernel.begin_with(Faults::default());
+        recover(&kernel, &PF.parse().unwrap(), &Silent).unwrap();
+        assert_eq!((kernel.world(), kernel.resizes.borrow().len()), (before, 0));
+    }
+}
+
 /// Runs `request` on `kernel` with the n-th step refused, and demands that the world is as
 /// before, or what was asked for with every shortcoming said.
 fn check_refusal_at(kernel: &FakeKernel, request: &Request, at: usize, errno: i32) {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::Job;
 use crate::engine::Kernel;
 use crate::error::{Error, Kind, Result};
+use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::Scope;
 use crate::model::ids::VfIndex;
 use crate::model::inventory::{Pf, Vf};
 use crate::model::plan::numvfs::Plan;
-use crate::model::plan::replay::{self, SavedVf};
+use crate::model::plan::replay::{self, SavedVf, WantedDriver};
 use crate::model::step::{Outcome, Step, Subject, VfRef};
 
 /// A VF whose driver is bound and whose interface does not come in this time is bound again, once.
@@ -37,7 +38,7 @@ impl<K: Kernel> Job<'_, K> {
         let mut restored = Vec::new();
         let wanted = &plan.wanted;
         if plan.expects_netdevs && self.options.wait && !bind_is_wish {
-            problems.extend(self.wait_for_netdevs(plan.after)?);
+            problems.extend(self.wait_for_netdevs(plan)?);
         }
         let now = self.look()?;
         // The MACs before the drivers: a user-space driver takes its MAC from the PF's setting.
@@ -51,7 +52,7 @@ impl<K: Kernel> Job<'_, K> {
             self.put_back(&drivers, &mut restored, &mut problems);
         }
         if plan.expects_netdevs && self.options.wait && bind_is_wish {
-            problems.extend(self.wait_for_netdevs(plan.after)?);
+            problems.extend(self.wait_for_netdevs(plan)?);
             self.put_back(&replay::netdevs(&self.look()?, wanted), &mut restored, &mut problems);
         }
         let pf = self.look()?;
@@ -118,13 +119,23 @@ impl<K: Kernel> Job<'_, K> {
 
     /// Waits until every VF has an interface whose name is final. Returns an error, as a problem,
     /// that names those without one when the time is up.
-    fn wait_for_netdevs(&self, count: u32) -> Result<Option<Error>> {
+    fn wait_for_netdevs(&self, plan: &Plan) -> Result<Option<Error>> {
+        // What shall have none, and is so already, never gets one.
+        let has_all = |vf: &Vf| {
+            let driver = vf.facts.driver.as_ref();
+            let want = plan.wanted.iter().find(|want| want.index == vf.index());
+            want.is_some_and(|want| match &want.driver {
+                WantedDriver::None => driver.is_none(),
+                WantedDriver::Named(name) => is_userspace_driver(name) && driver == Some(name),
+                WantedDriver::Any | WantedDriver::Asked(_) => false,
+            })
+        };
         let begun = self.kernel.now();
         let mut rebound: BTreeSet<VfIndex> = BTreeSet::new();
-        self.progress.stage("waiting for VF interfaces", u64::from(count));
+        self.progress.stage("waiting for VF interfaces", u64::from(plan.after));
         loop {
             let pf = self.look()?;
-            let late: Vec<&Vf> = pf.vfs.iter().filter(|vf| !self.is_ready(vf)).collect();
+            let late: Vec<&Vf> = pf.vfs.iter().filter(|vf| !self.is_ready(vf) && !has_all(vf)).collect();
             self.progress.done((pf.vfs.len() - late.len()) as u64);
             if late.is_empty() {
                 return Ok(None);
