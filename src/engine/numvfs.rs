@@ -5,7 +5,7 @@ mod settle;
 
 use std::time::Duration;
 
-use super::store::Store;
+use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -131,6 +131,7 @@ fn set_locked<K: Kernel + Store>(
 ) -> Result<Report> {
     // Decided anew under the lock: what was seen before it may have changed meanwhile.
     let _guard = kernel.lock_pf(&device, LOCK_WAIT)?;
+    undo_begun_bindings(kernel, &device, progress)?;
     let Proposal { pf, plan } = propose(kernel, &by_device(&device)?, request)?;
     let plan = plan.map_err(|refusal| refusal_error(&pf, &refusal))?;
     if plan.is_empty() {
@@ -140,6 +141,21 @@ fn set_locked<K: Kernel + Store>(
     let report = job.run_safely(&pf, &plan, request)?;
     super::bind::carry_over(kernel, &pf.facts.device)?;
     Ok(report)
+}
+
+/// A change of a driver that was cut off left its VF in no state to be kept.
+fn undo_begun_bindings<K: Kernel + Store>(
+    kernel: &K,
+    pf: &DeviceId,
+    progress: &dyn Progress,
+) -> Result<()> {
+    for stored in kernel.all_stored(Shelf::Bindings)? {
+        let Stored::Unfinished(record) = stored else { continue };
+        if record.vf_of.as_ref().is_some_and(|of| of.pf == *pf) {
+            super::attach::clear(kernel, Shelf::Bindings, &record, false, progress)?;
+        }
+    }
+    Ok(())
 }
 
 fn by_device(device: &DeviceId) -> Result<Selector> {
