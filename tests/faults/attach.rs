@@ -215,6 +215,16 @@ fn a_name_taken_on_the_host_keeps_the_record_until_it_is_free() {
 }
 
 #[test]
+fn an_altname_that_the_host_has_keeps_nothing_in_the_container() {
+    let kernel = kernel();
+    let before = kernel.world();
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    kernel.change_vf(VF, |vf| vf.netdev.as_mut().unwrap().altnames = vec!["eth0".into()]);
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
 fn a_pool_gives_each_vf_once_and_then_says_that_none_is_free() {
     let kernel = kernel();
     let choice = Choice::AnyOf { pool: vec!["eth0".parse().unwrap()], numa: None };

@@ -33,7 +33,7 @@ pub fn preview(record: &Record, seen: &Seen) -> Vec<Step> {
     let mut steps = drivers(record, seen);
     let home = bring_home(record, seen);
     let mut then = seen.clone();
-    if let ([Step::BringHome { name, .. }], Some((at, link))) = (home.as_slice(), &mut then.link) {
+    if let (Some(Step::BringHome { name, .. }), Some((at, link))) = (home.last(), &mut then.link) {
         *at = Place::Host;
         (link.name, link.up) = (name.clone(), Some(false));
     }
@@ -98,7 +98,17 @@ fn bring_home(record: &Record, seen: &Seen) -> Vec<Step> {
     };
     let detour =
         name != link.name && (seen.there_names.contains(&name) || link.altnames.contains(&name));
-    vec![Step::BringHome { device: seen.device.clone(), at: at.clone(), name, detour }]
+    // The kernel moves no interface with an altname that something on the host has.
+    let clash = link.altnames.iter().filter(|name| seen.host_names.contains(*name));
+    let remove: Vec<String> = clash.cloned().collect();
+    let device = || seen.device.clone();
+    let mut steps = Vec::new();
+    if !remove.is_empty() {
+        let place = Place::Netns(at.clone());
+        steps.push(Step::AltNames { device: device(), at: place, add: Vec::new(), remove });
+    }
+    steps.push(Step::BringHome { device: device(), at: at.clone(), name, detour });
+    steps
 }
 
 fn on_the_host(record: &Record, seen: &Seen) -> Vec<Step> {
