@@ -107,7 +107,8 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
     // has come to its end.
     if let Some(Stored::Attached(before)) = kernel.stored(shelf, device)? {
         let seen = kernel.inspect(device, Some(&before.netns))?;
-        if !before.is_of(&seen) || seen.driver != before.wanted.driver {
+        let was_ended = record.first.is_none() && record.original == *before.before_binding();
+        if was_ended || !before.is_of(&seen) || seen.driver != before.wanted.driver {
             return kernel.forget(shelf, device);
         }
     }
