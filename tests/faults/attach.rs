@@ -225,6 +225,17 @@ fn an_altname_that_the_host_has_keeps_nothing_in_the_container() {
 }
 
 #[test]
+fn the_mac_of_one_that_user_space_drives_is_set_again() {
+    let kernel = kernel();
+    let request = Request { driver: Some("vfio-pci".into()), ..everything() };
+    attach_to(&kernel, BLUE, &request).unwrap();
+    let attached = kernel.world();
+    kernel.change_vf(VF, |vf| vf.settings.mac = Some(MacAddr([2, 0, 0, 0, 0, 7])));
+    repair(&kernel);
+    assert_eq!(kernel.world(), attached);
+}
+
+#[test]
 fn a_pool_gives_each_vf_once_and_then_says_that_none_is_free() {
     let kernel = kernel();
     let choice = Choice::AnyOf { pool: vec!["eth0".parse().unwrap()], numa: None };

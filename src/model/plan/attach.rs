@@ -280,6 +280,12 @@ fn link_steps(
 /// in its namespace.
 pub fn again(record: &Record, seen: &Seen) -> Vec<Step> {
     let mut steps = pf_steps(record, seen);
+    if seen.is_userspace() {
+        // It takes its MAC from the PF.
+        let has = seen.settings.as_ref().and_then(|settings| settings.mac);
+        let mac = seen.vf().zip(record.wanted.mac.filter(|mac| has != Some(*mac)));
+        steps.extend(mac.map(|(vf, mac)| Step::SetVf { vf, attr: VfAttr::Mac(mac) }));
+    }
     let Some((at @ Place::Netns(_), link)) = &seen.link else { return steps };
     let set = |set| Step::Link { device: seen.device.clone(), at: at.clone(), set };
     let name = Some(record.ifname.clone()).filter(|name| *name != link.name);
