@@ -138,9 +138,11 @@ fn set_locked<K: Kernel + Store>(
         return Ok(Report::unchanged(pf));
     }
     let job = Job { kernel, device, name: pf.name(), options, progress };
-    let report = job.run_safely(&pf, &plan, request)?;
-    super::bind::carry_over(kernel, &pf.facts.device)?;
-    Ok(report)
+    let report = job.run_safely(&pf, &plan, request);
+    // Of former VFs that came back too: they are new ones.
+    let carried = super::bind::carry_over(kernel, &pf.facts.device);
+    let report = report?;
+    carried.map(|()| report)
 }
 
 /// A change of a driver that was cut off left its VF in no state to be kept.
@@ -212,6 +214,7 @@ pub fn recover<K: Kernel + Store>(
                 .device(device.to_string())
                 .details(problems.iter().map(ToString::to_string)));
         }
+        super::bind::carry_over(kernel, device)?;
     }
     kernel.end_resize(device)
 }
