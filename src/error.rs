@@ -145,6 +145,13 @@ impl Error {
         self
     }
 
+    /// Says what it was done for, before what failed.
+    #[must_use]
+    pub fn at(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Changes the kind, keeping all that is said.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {

@@ -20,6 +20,11 @@ use crate::model::usage::{self, Witnesses};
 
 impl Host {
     pub(super) fn inspect_device(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
+        self.look_at(device, hint)
+            .map_err(|error| error.at(format!("looking at {device}")).device(device.to_string()))
+    }
+
+    fn look_at(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         let dir = self.device_dir(device);
         let vf_of = vf_of(&dir, device);
         let mut netlink = Netlink::route()?;

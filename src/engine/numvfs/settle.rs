@@ -135,7 +135,8 @@ impl<K: Kernel> Job<'_, K> {
         self.progress.stage("waiting for VF interfaces", u64::from(plan.after));
         loop {
             let pf = self.look()?;
-            let late: Vec<&Vf> = pf.vfs.iter().filter(|vf| !self.is_ready(vf) && !has_all(vf)).collect();
+            let late: Vec<&Vf> =
+                pf.vfs.iter().filter(|vf| !self.is_ready(vf) && !has_all(vf)).collect();
             self.progress.done((pf.vfs.len() - late.len()) as u64);
             if late.is_empty() {
                 return Ok(None);
