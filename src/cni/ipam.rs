@@ -144,10 +144,13 @@ impl<'a> Ipam<'a> {
         all.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(version.text())))
     }
 
-    /// The configuration, in another version.
+    /// The configuration, in another version, and so the result in it.
     fn in_version(&self, version: Version) -> Vec<u8> {
         let mut config = self.config.raw.clone();
         config.insert("cniVersion".into(), version.text().into());
+        if let Some(previous) = &self.config.previous {
+            config.insert("prevResult".into(), previous.render(version));
+        }
         Value::Object(config).to_string().into_bytes()
     }
 
