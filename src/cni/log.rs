@@ -56,7 +56,13 @@ impl Log {
         };
         let path = config.and_then(|config| config.text("logFile"));
         let open = |path: &str| {
-            let open = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+            // A pipe that nobody reads must hold neither this nor the lines to come.
+            let open = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .custom_flags(nix::libc::O_NONBLOCK)
+                .open(path);
             // Nobody is left to be told when even that fails.
             let told = |error| {
                 let _ = writeln!(
@@ -206,6 +212,25 @@ mod tests {
             format!("<28>sriov[{pid}]: level=warning cmd=ADD pci=0000:01:10.0 msg=\"odd\"")
         );
         assert!(syslog(&path).is_none());
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_no_call() {
+        let path = std::env::temp_dir().join(format!("sriovctl-fifo-{}", std::process::id()));
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let env = |name: &str| (name == "CNI_COMMAND").then(|| "STATUS".to_owned());
+        let call = Call::read(&env).unwrap();
+        let text =
+            format!(r#"{{"cniVersion":"1.1.0","name":"blue","logFile":"{}"}}"#, path.display());
+        let config = Config::read(text.as_bytes(), &call).unwrap();
+        let unread = Log::open(Some(&config), &call);
+        // Open at both ends, it fills up.
+        let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let log = Log::open(Some(&config), &call);
+        (0..100).for_each(|_| log.line(Level::Error, &"x".repeat(2000)));
+        std::fs::remove_file(&path).unwrap();
+        drop(reader);
+        assert!(unread.file.is_none() && log.file.is_some());
     }
 
     #[test]
