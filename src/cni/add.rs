@@ -12,7 +12,7 @@ use crate::engine::attach::{self as engine, Attached, Choice};
 use crate::engine::neighbours::{Found, Neighbours, give_back, taken_over};
 use crate::engine::store::{Shelf, Store};
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
-use crate::error::Kind;
+use crate::error::{Kind, libc_errno};
 use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::neighbour::Neighbour;
@@ -38,8 +38,10 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
         );
         return Err(Failure::new(Code::Config, text).details("DEL it first"));
     }
+    not_of_another_plugin(job)?;
     let choice = choice(job, &wish)?;
     let ipam = if wish.addresses { Ipam::of(job.config, job.call, job.input)? } else { None };
+    end_former(job, ipam.as_ref())?;
     let request = request(job, &wish, &netns);
     let attached = {
         let _hold = match &wish.source {
@@ -67,6 +69,54 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
         .map_err(|failure| undo(job, &record, ipam.as_ref(), failure))?;
     job.log.line(Level::Info, &format!("attached {} as {}", attached.name, wish.ifname));
     Ok(reply(job, &wish, &netns, &attached, given).render(job.config.version))
+}
+
+/// Another plugin's record of the same attachment, which ours would take the place of: it is all that
+/// says how its VF was.
+fn not_of_another_plugin<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
+    let Some(found) = job.kernel.neighbour(&job.place())?.filter(|found| !found.says.ours) else {
+        return Ok(());
+    };
+    let device = &found.says.device;
+    let find = |path: &String| job.kernel.find_netns(&NetnsChoice::Named(path.clone())).ok();
+    let there = found.netns.as_ref().and_then(find);
+    let seen = job.kernel.inspect(device, there.as_ref())?;
+    let is_alive = match &seen.link {
+        Some((Place::Netns(at), link)) => {
+            link.name == job.place().ifname || there.is_some_and(|there| there.inode == at.inode)
+        }
+        Some((Place::Host, _)) => false,
+        None => there.is_some() && found.of_this_boot && seen.is_userspace(),
+    };
+    if is_alive {
+        let text = format!(
+            "container {} has the attachment {} already, by another plugin: {device}",
+            job.call.container, job.call.ifname
+        );
+        return Err(Failure::new(Code::Config, text).details("DEL it first"));
+    }
+    job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));
+    Ok(give_back(job.kernel, &found, None, job.place().dir, job.log)?)
+}
+
+/// The same container under the same name came and went without a DEL: its addresses would be refused
+/// to it, and another VF of its would stay with nobody.
+fn end_former<K: Kernel + Store + Neighbours>(
+    job: &Job<'_, K>,
+    ipam: Option<&Ipam<'_>>,
+) -> Result<(), Failure> {
+    let former = job.records_of_call()?;
+    for record in &former {
+        super::del::release(job, record)?;
+    }
+    match ipam.filter(|_| !former.is_empty()).map(|ipam| ipam.pass_on(Command::Del)) {
+        Some(Err(failure)) => {
+            let text = format!("the former addresses were not given back: {}", failure.msg);
+            job.log.line(Level::Warning, &text);
+        }
+        Some(Ok(())) | None => {}
+    }
+    Ok(())
 }
 
 /// After a failure: the addresses and the device are given back, and the failure says what could
@@ -172,9 +222,13 @@ fn refusal<K: Kernel + Store>(
     error: crate::error::Error,
 ) -> Failure {
     let kind = error.kind();
+    // The name is taken in the container, whichever VF it would be.
+    let is_lasting = error.errno() == Some(libc_errno::EEXIST);
     let failure = Failure::from(error);
     match &wish.source {
-        Source::AnyOf(_) if kind == Kind::Busy => Failure { code: Code::TryAgain, ..failure },
+        Source::AnyOf(_) if kind == Kind::Busy && !is_lasting => {
+            Failure { code: Code::TryAgain, ..failure }
+        }
         Source::Device(address) if kind == Kind::Busy => {
             let device = DeviceId::from(*address);
             let is_held = matches!(job.kernel.stored(Shelf::Attachments, &device), Ok(Some(_)));

@@ -28,6 +28,7 @@ use self::config::{Config, LONGEST};
 use self::failure::{Code, Failure};
 use self::log::{Level, Log};
 use self::version::Version;
+use crate::engine::attach::is_over;
 use crate::engine::neighbours::{Neighbours, Place};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
@@ -183,18 +184,17 @@ impl<K: Kernel + Store> Job<'_, K> {
         Ok(all)
     }
 
-    /// The same, if it is complete and of this boot: what is left of others is in nobody's way.
+    /// The same, if it is complete and not over: what is left of others is in nobody's way.
     fn current(&self) -> Result<Option<Record>, Failure> {
-        let boot_id = self.kernel.moment()?.boot_id;
-        let all = self.kernel.all_stored(Shelf::Attachments)?.into_iter();
-        let complete = all.filter_map(|stored| match stored {
-            Stored::Attached(record) => Some(record),
-            _ => None,
-        });
-        let is_it = |record: &Record| {
-            record.boot_id == boot_id && is_of(record, &self.call.container, &self.call.ifname)
-        };
-        Ok(complete.into_iter().find(is_it))
+        for stored in self.kernel.all_stored(Shelf::Attachments)? {
+            if let Stored::Attached(record) = stored
+                && is_of(&record, &self.call.container, &self.call.ifname)
+                && !is_over(self.kernel, &record)?
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     /// Keeps other calls about the same attachment away: a DEL must not come between the addresses

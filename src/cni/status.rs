@@ -4,6 +4,7 @@ use super::dialect::{Source, Wish};
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::{Command, Job};
+use crate::engine::attach::is_left_over;
 use crate::engine::neighbours::Neighbours;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
@@ -23,12 +24,13 @@ pub fn status<K: Kernel + Store + Surroundings + Neighbours>(
             Source::Vf(vf) => drop(vf.vfs(&inventory).map_err(missing)?),
             Source::Device(_) => {}
             Source::AnyOf(pool) => {
-                let mut free = 0;
+                let mut has_one = false;
                 for selector in &pool {
-                    let vfs = selector.vfs(&inventory).map_err(missing)?;
-                    free += vfs.iter().filter(|(_, vf)| vf.users.is_empty()).count();
+                    for (_, vf) in selector.vfs(&inventory).map_err(missing)? {
+                        has_one = has_one || vf.users.is_empty() || is_left_over(job.kernel, vf)?;
+                    }
                 }
-                if free == 0 {
+                if !has_one {
                     let of: Vec<String> = pool.iter().map(ToString::to_string).collect();
                     let text = format!("no VF of {} is free", of.join(", "));
                     return Err(Failure::new(Code::Unavailable, text)

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use self::address::configure;
 use self::choose::{Candidate, candidates, nothing_free};
 pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo, untell};
+pub use self::clear::{is_left_over, is_over};
 pub(super) use self::ports::clear_ports;
 use self::words::refusal_error;
 use super::state::Drift;
@@ -19,7 +20,7 @@ use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
-use crate::model::plan::attach::{self, Moment, Plan, Request};
+use crate::model::plan::attach::{self, Moment, Plan, Refusal, Request};
 use crate::model::plan::bind;
 use crate::model::record::{NetnsId, Record, Wanted};
 use crate::model::seen::{Seen, Target};
@@ -80,7 +81,7 @@ pub fn attach<K: Kernel + Store + Surroundings>(
     progress: &dyn Progress,
 ) -> Result<Attached> {
     let inventory = kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
-    let (candidates, any) = candidates(&inventory, choice)?;
+    let (candidates, any) = candidates(kernel, &inventory, choice)?;
     let mut refused = Vec::new();
     for candidate in &candidates {
         let job = Job { kernel, netns, request, progress };
@@ -88,7 +89,9 @@ pub fn attach<K: Kernel + Store + Surroundings>(
         let wait = if any { Duration::ZERO } else { LOCK_WAIT };
         match job.attach(candidate, wait, dry_run) {
             Err(Failed::Refused(error)) if any => refused.push(error),
-            Err(Failed::Refused(error) | Failed::Broken(error)) => return Err(error),
+            Err(Failed::Refused(error) | Failed::Hopeless(error) | Failed::Broken(error)) => {
+                return Err(error);
+            }
             Ok(done) => return Ok(done),
         }
     }
@@ -98,6 +101,8 @@ pub fn attach<K: Kernel + Store + Surroundings>(
 enum Failed {
     /// Nothing was done; another device may do.
     Refused(Error),
+    /// Nothing was done, and no other device would do.
+    Hopeless(Error),
     /// It was begun.
     Broken(Error),
 }
@@ -133,7 +138,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let refused = Failed::Refused;
         let held = clear_the_way(self.kernel, device, dry_run, self.progress).map_err(refused)?;
         let seen = self.kernel.inspect(device, None).map_err(refused)?;
-        let target = self.target().map_err(refused)?;
+        let target = self.target().map_err(Failed::Hopeless)?;
         let moment = self.kernel.moment().map_err(refused)?;
         let driver =
             self.request.driver.as_ref().filter(|driver| seen.driver.as_ref() != Some(driver));
@@ -141,7 +146,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             return self.attach_with(driver, seen, &target, &moment, dry_run);
         }
         let plan = attach::plan(self.request, &seen, &target, held.as_ref(), &moment)
-            .map_err(|refusal| Failed::Refused(refusal_error(&seen, &target, &refusal)))?;
+            .map_err(|refusal| self.refused(&seen, &target, &refusal))?;
         if dry_run {
             return Ok(Attached {
                 name: seen.name.clone(),
@@ -253,6 +258,20 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 return Ok((now, drift));
             }
             self.kernel.pause(POLL);
+        }
+    }
+
+    fn refused(&self, seen: &Seen, target: &Target, refusal: &Refusal) -> Failed {
+        let error = refusal_error(seen, target, refusal);
+        match refusal {
+            Refusal::TargetIsHost => Failed::Hopeless(error),
+            // Of a further port the next device may have none, and unnamed each comes with its own.
+            Refusal::NameTaken(taken)
+                if self.request.name.as_ref().is_some_and(|name| name.as_str() == taken) =>
+            {
+                Failed::Hopeless(error)
+            }
+            _ => Failed::Refused(error),
         }
     }
 

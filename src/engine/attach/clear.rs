@@ -7,8 +7,10 @@ use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Progress};
 use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::ids::DeviceId;
+use crate::model::inventory::Vf;
 use crate::model::record::{NetnsId, Record};
 use crate::model::step::Place;
+use crate::model::usage::User;
 
 /// VFs of a PF whose number was being changed when somebody died are not what they were.
 pub(in crate::engine) fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
@@ -46,12 +48,7 @@ pub(in crate::engine) fn clear_the_way<K: Kernel + Store>(
         };
         let of_this_boot = record.boot_id == kernel.moment()?.boot_id;
         let is_over = match shelf {
-            Shelf::Attachments => {
-                !of_this_boot
-                    || !finished
-                    || taken_over(kernel, &record).is_some()
-                    || !has_it(kernel, &record)?
-            }
+            Shelf::Attachments => !finished || is_over(kernel, &record)?,
             Shelf::Bindings => {
                 let seen = kernel.inspect(device, Some(&record.netns))?;
                 // An attachment may have another driver for its time, and gives it back.
@@ -125,6 +122,26 @@ pub(in crate::engine) fn untell<K: Store>(kernel: &K, record: &Record) -> Result
 /// Whether nothing is wrong but that another interface has the name.
 pub(in crate::engine) fn is_name_taken(error: &Error) -> bool {
     error.errno() == Some(libc_errno::EEXIST)
+}
+
+/// Whether a finished attachment has come to its end without a detach.
+pub fn is_over<K: Kernel + Store>(kernel: &K, record: &Record) -> Result<bool> {
+    Ok(record.boot_id != kernel.moment()?.boot_id
+        || taken_over(kernel, record).is_some()
+        || !has_it(kernel, record)?)
+}
+
+/// Whether a VF is kept by nothing but the record of an attachment that is over, with its namespace:
+/// whoever takes it next gives it back first.
+pub fn is_left_over<K: Kernel + Store>(kernel: &K, vf: &Vf) -> Result<bool> {
+    let only_record = matches!(vf.users.as_slice(), [User::Record(_)]);
+    let Some(device) = vf.facts.device.as_ref().filter(|_| only_record) else { return Ok(false) };
+    match kernel.stored(Shelf::Attachments, device)? {
+        Some(Stored::Attached(record)) => {
+            Ok(is_over(kernel, &record)? && !is_alive(kernel, &record.netns)?)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Whether the owner has the device. What counts is where its interface is: the path of a live

@@ -30,7 +30,9 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             let job = Job { request: &request, ..*self };
             match job.attach_locked(port, dry_run) {
                 Ok(attached) => done.push(attached),
-                Err(Failed::Refused(error) | Failed::Broken(error)) => return Err(error),
+                Err(Failed::Refused(error) | Failed::Hopeless(error) | Failed::Broken(error)) => {
+                    return Err(error);
+                }
             }
         }
         Ok(done)

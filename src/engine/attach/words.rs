@@ -1,6 +1,6 @@
 //! Refusals of an attachment in an administrator's words.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, libc_errno};
 use crate::model::plan::attach::Refusal;
 use crate::model::seen::{Seen, Target};
 
@@ -34,6 +34,7 @@ pub(super) fn refusal_error(seen: &Seen, target: &Target, refusal: &Refusal) -> 
         Refusal::NameTaken(taken) => {
             Error::new(Kind::Busy, format!("{path} has an interface called {taken} already"))
                 .hint("choose another name with --name")
+                .with_errno(libc_errno::EEXIST)
         }
         Refusal::NoDriver => {
             Error::new(Kind::Busy, format!("{name} has no driver, and so no interface"))
