@@ -268,7 +268,17 @@ fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
     Ok(Choice::Vf(selector))
 }
 
-fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) -> Request {
+/// For whom it is.
+pub fn owner<K>(job: &Job<'_, K>) -> Owner {
+    Owner {
+        network: job.config.name.clone(),
+        container: Some(job.call.container.clone()),
+        ifname: Some(job.call.ifname.clone()),
+    }
+}
+
+/// What the engine is asked for.
+pub fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) -> Request {
     let place =
         crate::engine::neighbours::Place { ifname: &job.call.ifname, dir: None, ..job.place() };
     let mut told = vec![job.kernel.told_at(&place)];
@@ -277,11 +287,7 @@ fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) -> Req
     }
     Request {
         told,
-        owner: Owner {
-            network: job.config.name.clone(),
-            container: Some(job.call.container.clone()),
-            ifname: Some(job.call.ifname.clone()),
-        },
+        owner: owner(job),
         name: Some(wish.ifname.clone()),
         mac: wish.mac,
         mtu: wish.mtu,

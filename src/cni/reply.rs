@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Code, Failure};
 use super::version::Version;
 use crate::model::ids::Cidr;
+use crate::model::step;
 
 /// A result, as version 1.1.0 has it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -205,6 +206,13 @@ impl Route {
             object.extend(all.map(|(key, value)| (key.clone(), Value::from(*value))));
         }
         Value::Object(object)
+    }
+
+    /// Destination and next hop.
+    pub fn parsed(&self) -> Option<step::Route> {
+        let to: Cidr = self.dst.parse().ok()?;
+        let via = self.gw.as_deref().map(str::parse).transpose().ok()?;
+        Some(step::Route { to: to.network(), via, options: step::RouteOptions::default() })
     }
 
     /// An attribute's value.

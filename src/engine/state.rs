@@ -206,8 +206,8 @@ pub fn drift(record: &Record, seen: &Seen) -> Vec<Drift> {
                 }
             }
             for route in &record.wanted.config.routes {
-                if !seen.routes.contains(&route.destination()) {
-                    differ("route", route.to_string(), "missing".to_owned());
+                if let Some(actual) = route.differs(&seen.routes) {
+                    differ("route", route.to_string(), actual);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! One device, wherever its interface is, with what a decision about it needs.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -77,15 +78,19 @@ impl Host {
         if let Some((Place::Netns(at), link)) = &link {
             let look = || {
                 let mut netlink = Netlink::route()?;
-                Ok((netlink.names()?, netlink.addresses()?, netlink.routes()?))
+                Ok((netlink.names()?, netlink.addresses()?, netlink.routes_with_hops()?))
             };
             let (links, addresses, routes) =
                 netns::enter(&at.path, Some(at), look)?.unwrap_or_default();
             seen.there_names = names_but(&links, Some(link.ifindex));
             let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
             seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
-            let own = routes.into_iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
-            seen.routes = own.map(|(_, text)| text).collect();
+            let own = routes.into_iter().filter(|(ifindex, ..)| *ifindex == link.ifindex);
+            let text = |(_, to, via): (u32, String, Option<IpAddr>)| match via {
+                Some(via) => format!("{to} via {via}"),
+                None => to,
+            };
+            seen.routes = own.map(text).collect();
         }
         if hint.is_none() {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its

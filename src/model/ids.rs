@@ -211,6 +211,12 @@ impl Cidr {
         };
         Self { address, prefix }
     }
+
+    /// Whether an address lies in that network.
+    pub fn contains(self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4()
+            && self.network() == Self { address, ..self }.network()
+    }
 }
 
 impl fmt::Display for Cidr {

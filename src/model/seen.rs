@@ -39,8 +39,9 @@ pub struct Seen {
     pub node: Option<String>,
     /// Addresses of its interface, when that is in another namespace.
     pub addresses: Vec<Cidr>,
-    /// Routes through its interface, when that is in another namespace: `default` or a CIDR. Those
-    /// that the kernel makes for an address are left out.
+    /// Routes through its interface, when that is in another namespace: `default` or a CIDR, with
+    /// ` via ` and the next hop, where it has one. Those that the kernel makes for an address are left
+    /// out.
     pub routes: Vec<String>,
     /// Its settings in the PF.
     pub settings: Option<VfSettings>,

@@ -230,6 +230,24 @@ impl Route {
     pub fn destination(&self) -> String {
         if self.to.prefix == 0 { "default".to_owned() } else { self.to.to_string() }
     }
+
+    /// The same with the next hop, where it has one.
+    pub fn listed(&self) -> String {
+        let via = self.via.map(|via| format!(" via {via}")).unwrap_or_default();
+        self.destination() + &via
+    }
+
+    /// What leads there instead, of such a list; `None`: this one is in it, or, without a next hop,
+    /// any to its destination.
+    pub fn differs(&self, listed: &[String]) -> Option<String> {
+        let to = self.destination();
+        let mut there = listed.iter().filter(|text| text.split(' ').next() == Some(&to));
+        let is_it = |text: &String| self.via.is_none() || *text == self.listed();
+        if there.clone().any(is_it) {
+            return None;
+        }
+        Some(there.next().cloned().unwrap_or_else(|| "missing".to_owned()))
+    }
 }
 
 /// Attributes of a route; `None` is the kernel's default.

@@ -135,6 +135,7 @@ fn change(vf: &mut VfState, what: &str) {
         "down" => netdev.up = false,
         "addresses" => netdev.addresses.clear(),
         "routes" => netdev.routes.clear(),
+        "gateway" => netdev.routes = vec!["default via 10.0.0.2".into(), "10.9.0.0/16".into()],
         "netns" => netdev.netns = Some(200),
         "home" => netdev.netns = None,
         "vlan" => vf.settings.vlan = Some(sriovctl::model::link::VlanTag::default()),

@@ -613,7 +613,7 @@ impl FakeKernel {
             }
             Step::Configure { config, .. } => {
                 netdev.addresses = config.addresses.iter().map(ToString::to_string).collect();
-                netdev.routes = config.routes.iter().map(Route::destination).collect();
+                netdev.routes = config.routes.iter().map(Route::listed).collect();
                 netdev.up = true;
                 tell_own_mac(settings, netdev);
             }

@@ -7,7 +7,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol,
+    RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -64,6 +65,12 @@ impl Netlink {
     /// `10.0.0.0/8`. Those that the kernel makes for an address are left out: the address is
     /// named already.
     pub fn routes(&mut self) -> Result<Vec<(u32, String)>> {
+        let all = self.routes_with_hops()?.into_iter();
+        Ok(all.map(|(ifindex, destination, _)| (ifindex, destination)).collect())
+    }
+
+    /// The same with the next hops.
+    pub fn routes_with_hops(&mut self) -> Result<Vec<(u32, String, Option<IpAddr>)>> {
         let mut found = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
@@ -78,7 +85,7 @@ impl Netlink {
     }
 }
 
-fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String)>> {
+fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String, Option<IpAddr>)>> {
     let message = RouteMessage::parse(payload).ok()?;
     if message.header.kind != RouteType::Unicast || message.header.protocol == RouteProtocol::Kernel
     {
@@ -86,7 +93,7 @@ fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String)>> {
     }
     let mut destination = "default".to_owned();
     let mut interfaces = Vec::new();
-    for attribute in message.attributes {
+    for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet(to)) => {
                 destination = format!("{to}/{}", message.header.destination_prefix_length);
@@ -94,12 +101,26 @@ fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String)>> {
             RouteAttribute::Destination(RouteAddress::Inet6(to)) => {
                 destination = format!("{to}/{}", message.header.destination_prefix_length);
             }
-            RouteAttribute::Oif(ifindex) => interfaces.push(ifindex),
+            RouteAttribute::Oif(ifindex) => {
+                interfaces.push((*ifindex, next_hop(&message.attributes)));
+            }
             RouteAttribute::MultiPath(hops) => {
-                interfaces.extend(hops.iter().map(|hop| hop.interface_index));
+                let hop = |hop: &RouteNextHop| (hop.interface_index, next_hop(&hop.attributes));
+                interfaces.extend(hops.iter().map(hop));
             }
             _ => {}
         }
     }
-    Some(interfaces.into_iter().map(|ifindex| (ifindex, destination.clone())).collect())
+    let found = interfaces.into_iter();
+    Some(found.map(|(ifindex, via)| (ifindex, destination.clone(), via)).collect())
+}
+
+fn next_hop(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(via))
+        | RouteAttribute::Via(RouteVia::Inet(via)) => Some(IpAddr::V4(*via)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(via))
+        | RouteAttribute::Via(RouteVia::Inet6(via)) => Some(IpAddr::V6(*via)),
+        _ => None,
+    })
 }

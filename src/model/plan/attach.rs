@@ -194,7 +194,7 @@ fn refuse(
 }
 
 /// The settings asked for, with what must be sent together filled up from the present.
-fn wanted(request: &Request, seen: &Seen) -> Wanted {
+pub fn wanted(request: &Request, seen: &Seen) -> Wanted {
     let mut settings = request.settings.clone();
     let has = seen.settings.clone().unwrap_or_default();
     if settings.min_tx_rate.is_some() || settings.max_tx_rate.is_some() {
@@ -303,7 +303,7 @@ pub fn again(record: &Record, seen: &Seen) -> Vec<Step> {
     }
     let config = &record.wanted.config;
     let has_all = config.addresses.iter().all(|address| seen.addresses.contains(address))
-        && config.routes.iter().all(|route| seen.routes.contains(&route.destination()));
+        && config.routes.iter().all(|route| route.differs(&seen.routes).is_none());
     if let (Place::Netns(at), true) = (at, link.up == Some(false) || !has_all) {
         let (device, config) = (seen.device.clone(), config.clone());
         steps.push(Step::Configure { device, at: at.clone(), config });
