@@ -32,7 +32,6 @@ use crate::engine::attach::is_over;
 use crate::engine::neighbours::{Neighbours, Place};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
-use crate::model::ids::DeviceId;
 use crate::model::record::Record;
 use crate::model::text::printable_json;
 
@@ -198,16 +197,11 @@ impl<K: Kernel + Store> Job<'_, K> {
     }
 
     /// Keeps other calls about the same attachment away: a DEL must not come between the addresses
-    /// and the VF of an ADD. Of some thousand locks, so that they do not grow with the containers.
+    /// and the VF of an ADD. Each attachment has its own: an IPAM plugin may take a minute under it.
     fn lock(&self) -> Result<K::Guard, Failure> {
-        let text = format!("{}-{}", self.call.container, self.call.ifname);
-        let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193); // FNV-1a
-        let number = text.bytes().fold(0x811c_9dc5, mix) % 4096;
-        let name = DeviceId::new("cni", &format!("call{number}"));
-        let name = name.ok_or_else(|| Failure::new(Code::Failed, "a lock without a name"))?;
         let wait = crate::engine::attach::LOCK_WAIT;
         self.kernel
-            .lock_device(&name, None, wait)
+            .lock_call(&self.call.container, &self.call.ifname, wait)
             .map_err(|error| Failure { code: Code::TryAgain, ..Failure::from(error) })
     }
 }

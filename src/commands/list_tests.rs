@@ -44,6 +44,9 @@ impl Kernel for Still {
     fn lock_device(&self, _: &DeviceId, _: Option<&DeviceId>, _: Duration) -> Result<()> {
         unreachable!()
     }
+    fn lock_call(&self, _: &str, _: &str, _: Duration) -> Result<()> {
+        unreachable!()
+    }
     fn inspect(&self, _: &DeviceId, _: Option<&NetnsId>) -> Result<Seen> {
         unreachable!()
     }

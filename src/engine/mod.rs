@@ -47,6 +47,9 @@ pub trait Kernel {
         timeout: Duration,
     ) -> Result<Self::Guard>;
 
+    /// Keeps other calls about the same interface of a container away, likewise.
+    fn lock_call(&self, container: &str, ifname: &str, timeout: Duration) -> Result<Self::Guard>;
+
     /// Looks at one device, wherever its interface is: in the namespace of the hint most likely.
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen>;
 

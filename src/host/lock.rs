@@ -3,8 +3,8 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
@@ -14,12 +14,23 @@ use crate::model::ids::DeviceId;
 #[derive(Debug)]
 pub struct Guard {
     _files: Vec<File>,
+    /// A file that goes with it.
+    goes: Option<PathBuf>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // While the lock is held: whoever waits for this file finds that it is not the one there.
+        if let Some(path) = &self.goes {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// Locks a PF for a change of its VFs' number, waiting at most `timeout`.
 pub fn exclusive(dir: &Path, device: &DeviceId, timeout: Duration) -> Result<Guard> {
-    let file = lock(dir, device, false, Instant::now() + timeout, timeout)?;
-    Ok(Guard { _files: vec![file] })
+    let file = lock_of(dir, device, false, Instant::now() + timeout, timeout)?;
+    Ok(Guard { _files: vec![file], goes: None })
 }
 
 /// Locks one device for itself, and its PF against a change of the number, waiting at most
@@ -33,13 +44,29 @@ pub fn device(
     let end = Instant::now() + timeout;
     let mut files = Vec::new();
     if let Some(pf) = pf {
-        files.push(lock(dir, pf, true, end, timeout)?);
+        files.push(lock_of(dir, pf, true, end, timeout)?);
     }
-    files.push(lock(dir, device, false, end, timeout)?);
-    Ok(Guard { _files: files })
+    files.push(lock_of(dir, device, false, end, timeout)?);
+    Ok(Guard { _files: files, goes: None })
 }
 
-fn lock(
+/// Locks one interface of a container against other calls of its runtime. Its file goes with the
+/// lock, so that they do not grow with the containers.
+pub fn call(dir: &Path, container: &str, ifname: &str, timeout: Duration) -> Result<Guard> {
+    // No container has a + in its id.
+    let path = dir.join(format!("call-{container}+{ifname}.lock"));
+    let held = |holder: &str| {
+        let text = format!(
+            "another call for container {container}, interface {ifname} is running ({holder}); waited {} s",
+            timeout.as_secs()
+        );
+        Error::new(Kind::Busy, text).hint("wait for it to end, then call again")
+    };
+    let file = lock(dir, &path, false, Instant::now() + timeout, &held)?;
+    Ok(Guard { _files: vec![file], goes: Some(path) })
+}
+
+fn lock_of(
     dir: &Path,
     device: &DeviceId,
     shared: bool,
@@ -47,25 +74,36 @@ fn lock(
     timeout: Duration,
 ) -> Result<File> {
     let path = dir.join(format!("{}-{}.lock", device.bus(), device.name()));
+    let held = |holder: &str| {
+        Error::new(
+            Kind::Busy,
+            format!("{device} is being changed by {holder}; waited {} s", timeout.as_secs()),
+        )
+        .device(device.to_string())
+        .hint("wait for it to end, then run this again")
+    };
+    lock(dir, &path, shared, end, &held)
+}
+
+fn lock(
+    dir: &Path,
+    path: &Path,
+    shared: bool,
+    end: Instant,
+    held: &dyn Fn(&str) -> Error,
+) -> Result<File> {
     let failed =
         |error: std::io::Error| Error::io(format_args!("locking {}", path.display()), &error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(&path)
-        .map_err(failed)?;
+    let mut file = open(path).map_err(failed)?;
     loop {
         match if shared { file.try_lock_shared() } else { file.try_lock() } {
-            Ok(()) => break,
+            Ok(()) if is_at(&file, path) => break,
+            Ok(()) => file = open(path).map_err(failed)?,
             Err(TryLockError::WouldBlock) if Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err(TryLockError::WouldBlock) => return Err(held(&path, device, timeout)),
+            Err(TryLockError::WouldBlock) => return Err(held(&holder(path))),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
@@ -77,24 +115,60 @@ fn lock(
     Ok(file)
 }
 
-fn held(path: &Path, device: &DeviceId, timeout: Duration) -> Error {
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)
+}
+
+/// Whether a file is the one that others would lock.
+fn is_at(file: &File, path: &Path) -> bool {
+    let there = fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()));
+    let here = file.metadata().map(|here| (here.dev(), here.ino()));
+    matches!((there, here), (Ok(there), Ok(here)) if there == here)
+}
+
+fn holder(path: &Path) -> String {
     let pid = fs::read_to_string(path).unwrap_or_default();
     let pid = pid.trim();
     let command = fs::read(format!("/proc/{pid}/cmdline"))
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned())
         .unwrap_or_default();
-    let holder = match (pid.is_empty(), command.is_empty()) {
+    match (pid.is_empty(), command.is_empty()) {
         (false, false) => format!("process {pid} ({command})"),
         // The lock outlives the process that took it when a write of its is stuck in the kernel.
         (false, true) => {
             format!("a write to the device that process {pid} began and that does not end")
         }
         (true, _) => "another process".to_owned(),
-    };
-    Error::new(
-        Kind::Busy,
-        format!("{device} is being changed by {holder}; waited {} s", timeout.as_secs()),
-    )
-    .device(device.to_string())
-    .hint("wait for it to end, then run this again")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_one_interface_follow_each_other_and_leave_no_file() {
+        let dir = std::env::temp_dir().join(format!("sriovctl-calls-{}", std::process::id()));
+        let now = Duration::ZERO;
+        let one = call(&dir, "c1", "net1", now).unwrap();
+        let other = call(&dir, "c1", "net2", now).unwrap();
+        let said = call(&dir, "c1", "net1", now).unwrap_err().to_string();
+        let expected = "another call for container c1, interface net1 is running (process ";
+        assert!(said.starts_with(expected), "{said}");
+        let waits = std::thread::spawn({
+            let dir = dir.clone();
+            move || call(&dir, "c1", "net1", Duration::from_secs(20)).map(drop)
+        });
+        drop((one, other));
+        waits.join().unwrap().unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        fs::remove_dir(&dir).unwrap();
+    }
 }

@@ -331,6 +331,10 @@ impl Kernel for Host {
         lock::device(&self.root.join("run/sriovctl/lock"), device, pf, timeout)
     }
 
+    fn lock_call(&self, container: &str, ifname: &str, timeout: Duration) -> Result<Self::Guard> {
+        lock::call(&self.root.join("run/sriovctl/lock"), container, ifname, timeout)
+    }
+
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         self.must_be_live()?;
         self.inspect_device(device, hint)

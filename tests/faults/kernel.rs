@@ -848,6 +848,10 @@ impl Kernel for FakeKernel {
         self.lock_pf(device, Duration::ZERO)
     }
 
+    fn lock_call(&self, _: &str, _: &str, _: Duration) -> Result<Unlock> {
+        Ok(Unlock)
+    }
+
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         let world = self.world.borrow();
         let index = index_of(device);
