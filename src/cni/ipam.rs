@@ -19,6 +19,8 @@ use super::version::Version;
 /// A plugin that asks a server may take long; runtimes give up after some minutes.
 const WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
+/// How long what it wrote before its end may take to come.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// The plugin that a configuration names.
 pub struct Ipam<'a> {
@@ -228,18 +230,28 @@ fn talk(
     });
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let mut text = Vec::new();
-        if let Some(stdout) = stdout {
-            // What could be read is judged by what it says.
-            let _ = stdout.take(LONGEST as u64).read_to_end(&mut text);
+        let mut stdout = stdout.map(|stdout| stdout.take(LONGEST as u64));
+        let mut part = [0; 4096];
+        // What could be read is judged by what it says.
+        while let Some(Ok(length @ 1..)) = stdout.as_mut().map(|stdout| stdout.read(&mut part)) {
+            if sender.send(part[..length].to_vec()).is_err() {
+                return; // nobody waits for it any more
+            }
         }
-        let _ = sender.send(text); // nobody waits for it any more
     });
     let end = Instant::now() + within;
-    let text = receiver.recv_timeout(within).ok()?;
+    let mut text = Vec::new();
     loop {
         match child.try_wait() {
-            Ok(Some(status)) => return Some((text, status)),
+            Ok(Some(status)) => {
+                // A child of its own may hold its output open for as long as it likes.
+                let end = Instant::now() + AFTERWARDS;
+                let left = || end.saturating_duration_since(Instant::now());
+                while let Ok(part) = receiver.recv_timeout(left()) {
+                    text.extend(part);
+                }
+                return Some((text, status));
+            }
             Ok(None) if Instant::now() < end => std::thread::sleep(POLL),
             _ => return None,
         }
@@ -254,6 +266,23 @@ fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plugin_that_leaves_a_child_behind_has_answered() {
+        let mut child = Process::new("/bin/sh")
+            .args(["-c", "sleep 30 & echo $! answer"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let (text, status) = talk(&mut child, b"", WITHIN).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let (pid, said) = text.split_once(' ').unwrap();
+        let _ = Process::new("kill").arg(pid).status();
+        assert!(status.success() && said == "answer\n");
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited for the child");
+    }
 
     /// It may have written an address down before it got stuck.
     #[test]
