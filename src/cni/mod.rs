@@ -58,7 +58,14 @@ pub fn run<K: Kernel + Store + Surroundings + Neighbours>(
         return refuse(out, &failure, Version::V110);
     }
     match serve(&call, &text, kernel) {
-        Ok(Some(document)) => answer(out, &document),
+        Ok(Some(document)) => {
+            let code = answer(out, &document);
+            if call.command == Command::Add && code != ExitCode::SUCCESS {
+                // A runtime that never heard of it does not give it back. What fails is logged.
+                let _ = serve(&Call { command: Command::Del, ..call }, &text, kernel);
+            }
+            code
+        }
         Ok(None) => ExitCode::SUCCESS,
         Err(failure) => refuse(out, &failure, config::version_of(&text)),
     }

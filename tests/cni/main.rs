@@ -196,6 +196,29 @@ fn after(kernel: &FakeKernel) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
+/// Standard output on a disk that is full, or closed.
+struct Full;
+
+impl std::io::Write for Full {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::StorageFull.into())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_add_whose_answer_cannot_be_told_is_undone() {
+    let kernel = world("");
+    let stdin = r#"{"cniVersion":"1.0.0","name":"blue","type":"sriov","deviceID":"0000:01:10.1","vlan":100}"#;
+    let env = add_env("c1", "net1", "100");
+    let get = |name: &str| env.get(name).cloned();
+    let code = cni::run(&get, &mut stdin.as_bytes(), &mut Full, &kernel);
+    assert!(code != ExitCode::SUCCESS);
+    assert_eq!(after(&kernel), "");
+}
+
 #[test]
 fn every_case_is_as_it_is_written() {
     let update = std::env::var_os("UPDATE").is_some();
