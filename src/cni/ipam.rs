@@ -62,8 +62,9 @@ impl<'a> Ipam<'a> {
                 let text = String::from_utf8_lossy(&text);
                 self.failure(&format!("answered no JSON ({error})"), &text)
             })?;
-            let reply = Reply::parse(&value)
-                .map_err(|failure| self.failure(&failure.msg, &failure.details))?;
+            let reply = Reply::parse(&value).map_err(|Failure { msg, details, .. }| {
+                self.failure(&format!("gave what is no result: {msg}"), &details)
+            })?;
             if reply.ips.is_empty() {
                 return Err(self.failure("gave no address", ""));
             }

@@ -1,5 +1,7 @@
 //! Results, in the shape of every version: read from IPAM plugins and previous plugins, and written.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::failure::{Code, Failure};
@@ -59,7 +61,14 @@ pub struct Route {
     pub attributes: Vec<(String, u64)>,
 }
 
-const ATTRIBUTES: [&str; 5] = ["mtu", "advmss", "priority", "table", "scope"];
+/// Attributes of routes with the highest value that the kernel has for them.
+const ATTRIBUTES: [(&str, u64); 5] = [
+    ("mtu", u32::MAX as u64),
+    ("advmss", u32::MAX as u64),
+    ("priority", u32::MAX as u64),
+    ("table", u32::MAX as u64),
+    ("scope", u8::MAX as u64),
+];
 
 impl Reply {
     /// Reads a result of any version.
@@ -77,7 +86,7 @@ impl Reply {
                     reply.ips.push(Ip {
                         interface: None,
                         address: cidr(old.get("ip"), key)?,
-                        gateway: text(old.get("gateway")),
+                        gateway: next_hop(old.get("gateway"), "gateway")?,
                     });
                     reply.routes.extend(routes(old.get("routes"))?);
                 }
@@ -102,7 +111,7 @@ impl Reply {
             reply.ips.push(Ip {
                 interface: ip.get("interface").and_then(Value::as_u64),
                 address: cidr(ip.get("address"), "ips")?,
-                gateway: text(ip.get("gateway")),
+                gateway: next_hop(ip.get("gateway"), "gateway")?,
             });
         }
         reply.routes = routes(object.get("routes"))?;
@@ -240,6 +249,17 @@ fn cidr(value: Option<&Value>, place: &str) -> Result<Cidr, Failure> {
     })
 }
 
+fn next_hop(value: Option<&Value>, key: &str) -> Result<Option<String>, Failure> {
+    let Some(value) = value.filter(|value| !value.is_null() && *value != "") else {
+        return Ok(None);
+    };
+    let given = value.as_str().filter(|text| text.parse::<IpAddr>().is_ok());
+    given.map(|text| Some(text.to_owned())).ok_or_else(|| {
+        Failure::new(Code::Decode, format!("the result has the {key} {value}, which is no address"))
+            .details("want an address without a prefix length, such as 10.0.0.1")
+    })
+}
+
 fn routes(value: Option<&Value>) -> Result<Vec<Route>, Failure> {
     let read = |route: &Value| {
         let dst = route.get("dst").and_then(Value::as_str).unwrap_or_default();
@@ -247,12 +267,20 @@ fn routes(value: Option<&Value>) -> Result<Vec<Route>, Failure> {
             Failure::new(Code::Decode, format!("the result has a route to \"{dst}\""))
                 .details("want a CIDR, such as 0.0.0.0/0")
         })?;
-        let attribute = |name: &&str| Some(((*name).to_owned(), route.get(*name)?.as_u64()?));
-        Ok(Route {
-            dst: dst.to_owned(),
-            gw: text(route.get("gw")),
-            attributes: ATTRIBUTES.iter().filter_map(attribute).collect(),
-        })
+        let given = ATTRIBUTES.iter().filter_map(|(name, most)| {
+            Some((*name, *most, route.get(*name).filter(|value| !value.is_null())?))
+        });
+        let attributes = given
+            .map(|(name, most, value)| match value.as_u64().filter(|number| *number <= most) {
+                Some(number) => Ok((name.to_owned(), number)),
+                None => Err(Failure::new(
+                    Code::Decode,
+                    format!("the result's route to {dst} has the {name} {value}"),
+                )
+                .details(format!("want a number from 0 to {most}"))),
+            })
+            .collect::<Result<_, Failure>>()?;
+        Ok(Route { dst: dst.to_owned(), gw: next_hop(route.get("gw"), "gw")?, attributes })
     };
     list(value).iter().map(read).collect()
 }
@@ -324,6 +352,11 @@ mod tests {
             r#"{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.5"}]}"#,
             r#"{"cniVersion":"1.0.0","routes":[{"dst":"everywhere"}]}"#,
             r#"{"cniVersion":"1.0.0","interfaces":[{}]}"#,
+            r#"{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.5/24","gateway":"x"}]}"#,
+            r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.5/24","gateway":"10.0.0.1/24"}}"#,
+            r#"{"cniVersion":"1.0.0","routes":[{"dst":"10.0.0.0/8","gw":7}]}"#,
+            r#"{"cniVersion":"1.1.0","routes":[{"dst":"10.0.0.0/8","scope":256}]}"#,
+            r#"{"cniVersion":"1.1.0","routes":[{"dst":"10.0.0.0/8","priority":-1}]}"#,
         ] {
             let value: Value = serde_json::from_str(text).unwrap();
             assert_eq!(Reply::parse(&value).unwrap_err().code, Code::Decode, "{text}");
