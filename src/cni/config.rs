@@ -32,9 +32,16 @@ pub struct Config {
 
 /// The version that errors are written in when the configuration cannot be read.
 pub fn version_of(text: &[u8]) -> Version {
-    let value: Option<Value> = serde_json::from_slice(text).ok();
-    let version = value.as_ref().and_then(|value| value.get("cniVersion")?.as_str());
-    version.and_then(|version| version.parse().ok()).unwrap_or(Version::V110)
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(raw)) => match raw.get("cniVersion") {
+            None | Some(Value::Null) => Version::V010,
+            Some(Value::String(text)) if text.is_empty() => Version::V010,
+            Some(other) => {
+                other.as_str().and_then(|text| text.parse().ok()).unwrap_or(Version::V110)
+            }
+        },
+        _ => Version::V110,
+    }
 }
 
 impl Config {
@@ -155,23 +162,26 @@ fn with_version(previous: &Value, version: Version) -> Value {
     previous
 }
 
-/// Runtimes send one key or the other, or both.
+/// Runtimes send one key or the other, or both: what any of them lists stays.
 fn valid(raw: &Map<String, Value>) -> Result<Option<Vec<(String, String)>>, Failure> {
     let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"];
-    let Some((key, list)) = keys.iter().find_map(|key| Some((*key, raw.get(*key)?))) else {
+    if keys.iter().all(|key| !raw.contains_key(*key)) {
         return Err(Failure::new(Code::Config, "GC without a list of what stays")
             .details(format!("want the key {}, which may be empty", keys[0])));
-    };
-    if list.is_null() {
-        return Ok(Some(Vec::new())); // nothing runs: a list that was never made
     }
     let entry = |value: &Value| {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         Some((text("containerID")?, text("ifname")?))
     };
-    let list = list.as_array().map(|list| list.iter().map(entry).collect::<Option<Vec<_>>>());
-    match list {
-        Some(Some(list)) => Ok(Some(list)),
-        _ => Err(Failure::config(key, &raw[key], "a list of objects with containerID and ifname")),
+    // Null, a list that was never made: nothing runs.
+    let given = keys.iter().filter_map(|key| Some((*key, raw.get(*key)?)));
+    let mut all = Vec::new();
+    for (key, list) in given.filter(|(_, list)| !list.is_null()) {
+        let entries = list.as_array().and_then(|list| list.iter().map(entry).collect());
+        let entries: Vec<_> = entries.ok_or_else(|| {
+            Failure::config(key, list, "a list of objects with containerID and ifname")
+        })?;
+        all.extend(entries);
     }
+    Ok(Some(all))
 }
