@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::failure::{Code, Failure};
 
+/// Files are named by it, and by what is added to it.
+const LONGEST_ID: usize = 200;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
@@ -82,6 +85,12 @@ impl Call {
         }
         let is_of_container = matches!(command, Command::Add | Command::Check | Command::Del);
         let (container, ifname) = (get("CNI_CONTAINERID"), get("CNI_IFNAME"));
+        if is_of_container && container.len() > LONGEST_ID {
+            problems.push(format!(
+                "CNI_CONTAINERID \"{container}\": it has {} bytes, of at most {LONGEST_ID}",
+                container.len()
+            ));
+        }
         if is_of_container && !container.is_empty() && !is_container_id(&container) {
             problems.push(format!(
                 "CNI_CONTAINERID \"{container}\": letters, digits, _ . - after a letter or digit"
@@ -116,7 +125,6 @@ fn is_container_id(id: &str) -> bool {
     let mut bytes = id.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-        && id.len() <= 200
 }
 
 /// As the reference implementation has it.
