@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::dialect::{Source, Wish};
+use super::dialect::{Source, Wish, not_there};
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::log::Level;
@@ -18,8 +18,8 @@ use crate::model::ids::{Cidr, DeviceId};
 use crate::model::neighbour::Neighbour;
 use crate::model::plan::attach::Request;
 use crate::model::record::{NetnsId, Owner, Record};
-use crate::model::selector::Selector;
-use crate::model::step::{IpConfig, Route, RouteOptions};
+use crate::model::selector::{SelectError, Selector};
+use crate::model::step::{IpConfig, Place, Route, RouteOptions};
 
 /// Attaches; the result has the shape of the configuration's version.
 pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
@@ -216,6 +216,22 @@ pub fn netns<K: Kernel>(job: &Job<'_, K>) -> Result<NetnsId, Failure> {
         .map_err(|error| Failure { code: Code::Environment, ..Failure::from(error) })
 }
 
+/// The key that names what is not there, if one does.
+fn names_none<'a, K: Kernel>(job: &Job<'_, K>, wish: &'a Wish) -> Option<&'a str> {
+    let scope = Scope { all_classes: true, ..Scope::default() };
+    let inventory = job.kernel.observe(scope).ok()?;
+    let why = match &wish.source {
+        Source::Device(_) => None,
+        Source::Pf(pf) => pf.pf(&inventory).err(),
+        Source::Vf(vf) => vf.vfs(&inventory).err(),
+        Source::AnyOf(pool) => pool.iter().find_map(|one| one.vfs(&inventory).err()),
+    };
+    match (why?, &wish.source) {
+        (SelectError::NoSuchVf { .. }, Source::Vf(_)) => Some("CNI_ARGS VF"),
+        _ => Some(&wish.key),
+    }
+}
+
 fn refusal<K: Kernel + Store>(
     job: &Job<'_, K>,
     wish: &Wish,
@@ -225,6 +241,11 @@ fn refusal<K: Kernel + Store>(
     // The name is taken in the container, whichever VF it would be.
     let is_lasting = error.errno() == Some(libc_errno::EEXIST);
     let failure = Failure::from(error);
+    if kind == Kind::NotFound
+        && let Some(key) = names_none(job, wish)
+    {
+        return not_there(key, failure);
+    }
     match &wish.source {
         Source::AnyOf(_) if kind == Kind::Busy && !is_lasting => {
             Failure { code: Code::TryAgain, ..failure }
@@ -255,16 +276,20 @@ fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
     if inventory.pfs.iter().any(|pf| pf.pci() == Some(address)) {
         return Err(Failure::config("deviceID", address, "the address of a VF; this is a PF"));
     }
-    if let Some(pf) = &wish.of_pf {
-        let named: Selector =
-            pf.parse().map_err(|why: String| Failure::config("master", pf, &why))?;
-        let named = named.pf(&inventory).map_err(crate::error::Error::from)?;
-        let has = named.vfs.iter().any(|vf| vf.pci() == Some(address));
+    let missing = |key: &str, why| not_there(key, Failure::from(crate::error::Error::from(why)));
+    if let Some((key, of)) = &wish.within {
+        let mut has = false;
+        for selector in of {
+            let vfs = selector.vfs(&inventory).map_err(|why| missing(key, why))?;
+            has = has || vfs.iter().any(|(_, vf)| vf.pci() == Some(address));
+        }
         if !has {
-            let allowed = format!("{pf} has no such VF");
-            return Err(Failure::config("deviceID", address, &allowed));
+            let of: Vec<String> = of.iter().map(ToString::to_string).collect();
+            let allowed = format!("{} has no such VF", of.join(", "));
+            return Err(Failure::config(&wish.key, address, &allowed));
         }
     }
+    selector.vfs(&inventory).map_err(|why| missing(&wish.key, why))?;
     Ok(Choice::Vf(selector))
 }
 

@@ -22,8 +22,10 @@ use crate::model::selector::{Selector, nearest};
 pub struct Wish {
     /// Where it comes from.
     pub source: Source,
-    /// Its PF, where one is named beside the device.
-    pub of_pf: Option<String>,
+    /// The key that says so.
+    pub key: String,
+    /// What the device must be of, where that is named beside it, and the key.
+    pub within: Option<(&'static str, Vec<Selector>)>,
     /// Name in the container.
     pub ifname: IfName,
     /// MAC.
@@ -53,6 +55,26 @@ pub enum Source {
     Pf(Selector),
     /// A free VF of these.
     AnyOf(Vec<Selector>),
+}
+
+/// Where the device comes from, and what says so, as in [`Wish`].
+pub struct Origin {
+    pub source: Source,
+    pub key: String,
+    pub within: Option<(&'static str, Vec<Selector>)>,
+}
+
+/// A device that is not there, with the key that names it.
+pub fn not_there(key: &str, failure: Failure) -> Failure {
+    let allowed = match key {
+        "master" | "if0" => "a PF of this host",
+        "pool" => "PFs or VFs of this host",
+        "CNI_ARGS VF" => "the number of a VF that the PF has",
+        _ => "the PCI address of a VF of this host",
+    };
+    let msg = format!("{key}: {}", failure.msg);
+    let details = format!("want {allowed}\n{}", failure.details);
+    Failure { msg, ..failure }.details(details.trim_end())
 }
 
 /// Every key that means something, in any dialect or to the protocol.
@@ -114,7 +136,11 @@ impl Wish {
                 "a PF has no such settings",
             ));
         }
-        let (source, of_pf) = keys.source(pf_only)?;
+        let Origin { source, key, within } = keys.source(pf_only)?;
+        keys.paths()?;
+        if keys.config.runtime.get("infinibandGUID").is_some_and(|guid| !guid.is_null()) {
+            warnings.push("runtimeConfig.infinibandGUID is not set: no GUIDs are here".to_owned());
+        }
         let driver = match (keys.text("driver")?, dpdk.as_ref().map(|(_, driver)| driver)) {
             (Some(one), Some(other)) if one != other => {
                 return Err(Failure::config(
@@ -129,7 +155,8 @@ impl Wish {
         let l2 = keys.flag("l2enable")?.unwrap_or(false);
         Ok(Self {
             source,
-            of_pf,
+            key,
+            within,
             ifname: keys.ifname()?,
             mac,
             mtu: keys.number("mtu", 68, 65_535)?,
@@ -145,7 +172,7 @@ impl Wish {
 
 impl Wish {
     /// Where devices come from; `None`: a runtime names one with each call.
-    pub fn source_of(config: &Config, call: &Call) -> Result<Option<Source>, Failure> {
+    pub fn source_of(config: &Config, call: &Call) -> Result<Option<Origin>, Failure> {
         let keys = Keys { config, call };
         let names_some =
             ["master", "if0", "pool", "deviceID"].iter().any(|key| keys.get(key).is_some());
@@ -153,7 +180,7 @@ impl Wish {
             return Ok(None);
         }
         let pf_only = keys.flag("pfOnly")?.unwrap_or(false);
-        keys.source(pf_only).map(|(source, _)| Some(source))
+        keys.source(pf_only).map(Some)
     }
 }
 
@@ -370,7 +397,17 @@ impl Keys<'_> {
             .map_err(|error| Failure::new(Code::Environment, format!("CNI_IFNAME: {error}")))
     }
 
-    fn source(&self, pf_only: bool) -> Result<(Source, Option<String>), Failure> {
+    /// Paths that would be looked for wherever a runtime happens to stand.
+    fn paths(&self) -> Result<(), Failure> {
+        match self.text("cniDir")? {
+            Some(dir) if !dir.starts_with('/') => {
+                Err(Failure::config("cniDir", format!("\"{dir}\""), "an absolute path"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn source(&self, pf_only: bool) -> Result<Origin, Failure> {
         let selector = |key: &str, text: &str| {
             text.parse::<Selector>()
                 .map_err(|why| Failure::config(key, format!("\"{text}\""), &why))
@@ -385,6 +422,16 @@ impl Keys<'_> {
             }
             (one, other) => one.map(|pf| ("master", pf)).or(other.map(|pf| ("if0", pf))),
         };
+        let pool = self.pool(pf_only)?;
+        if let (Some((key, pf)), Some(pool)) = (pf, self.get("pool")) {
+            let allowed = format!("{key} names the PF already, {pf}");
+            return Err(Failure::config("pool", pool, &allowed));
+        }
+        let index = self.call.args.get("VF").filter(|index| !index.is_empty());
+        let no_index = |why: &str| match index {
+            Some(index) => Err(Failure::config("CNI_ARGS VF", index, why)),
+            None => Ok(()),
+        };
         if let Some((key, text)) = self.overridden("deviceID", "deviceID")? {
             if pf_only {
                 return Err(Failure::config(
@@ -393,6 +440,7 @@ impl Keys<'_> {
                     "deviceID names a VF, so that there is no PF to move",
                 ));
             }
+            no_index(&format!("{key} names the VF already, {text}"))?;
             let address = text.parse().map_err(|_| {
                 Failure::config(
                     &key,
@@ -400,44 +448,52 @@ impl Keys<'_> {
                     "the PCI address of a VF, such as 0000:3b:02.0",
                 )
             })?;
-            return Ok((Source::Device(address), pf.map(|(_, pf)| pf.to_owned())));
+            let within = match pf {
+                Some((key, pf)) => Some((key, vec![selector(key, pf)?])),
+                None => pool.map(|pool| ("pool", pool)),
+            };
+            return Ok(Origin { source: Source::Device(address), key, within });
         }
+        let origin = |key: &str, source| Origin { source, key: key.to_owned(), within: None };
         if let Some((key, pf)) = pf {
-            let selector = selector(key, pf)?;
             if pf_only {
-                return Ok((Source::Pf(selector), None));
+                no_index("pfOnly moves the PF itself")?;
+                return Ok(origin(key, Source::Pf(selector(key, pf)?)));
             }
-            return Ok(match self.overridden("VF", "VF")? {
-                Some((_, index)) if index.parse::<u16>().is_ok() => {
-                    let one = format!("{pf}#{index}");
-                    (
-                        Source::Vf(
-                            one.parse()
-                                .map_err(|why: String| Failure::config("VF", &index, &why))?,
-                        ),
-                        None,
-                    )
-                }
-                Some((key, index)) => {
-                    return Err(Failure::config(&key, index, "the number of a VF"));
-                }
-                None => (Source::AnyOf(vec![selector]), None),
-            });
+            let Some(index) = index else {
+                return Ok(origin(key, Source::AnyOf(vec![selector(key, pf)?])));
+            };
+            if index.parse::<u16>().is_err() {
+                return Err(Failure::config("CNI_ARGS VF", index, "the number of a VF"));
+            }
+            selector(key, pf)?;
+            return Ok(origin(key, Source::Vf(selector("CNI_ARGS VF", &format!("{pf}#{index}"))?)));
         }
-        match self.get("pool") {
-            Some(Value::Array(list)) if !list.is_empty() && !pf_only => {
-                let one = |value: &Value| match value.as_str() {
-                    Some(text) => selector("pool", text),
-                    None => Err(Failure::config("pool", value, "PFs or VFs, such as eth0 or eth0#0-3")),
-                };
-                Ok((Source::AnyOf(list.iter().map(one).collect::<Result<_, _>>()?), None))
-            }
-            Some(other) => Err(Failure::config("pool", other, "a list of PFs or VFs, and not with pfOnly")),
+        no_index("it is the number of a VF of master or if0, and neither is there")?;
+        match pool {
+            Some(pool) => Ok(origin("pool", Source::AnyOf(pool))),
             None => Err(Failure::new(Code::Config, "the configuration names no device").details(
                 "deviceID is normally put in by Multus, from the device plugin's resource that the pod asks for: \
                  see the annotation k8s.v1.cni.cncf.io/resourceName of the network, and the pod's resource requests. \
                  Without a device plugin give master or pool.",
             )),
+        }
+    }
+
+    fn pool(&self, pf_only: bool) -> Result<Option<Vec<Selector>>, Failure> {
+        let one = |value: &Value| match value.as_str().map(str::parse::<Selector>) {
+            Some(Ok(selector)) => Ok(selector),
+            Some(Err(why)) => Err(Failure::config("pool", value, &why)),
+            None => Err(Failure::config("pool", value, "PFs or VFs, such as eth0 or eth0#0-3")),
+        };
+        match self.get("pool") {
+            None => Ok(None),
+            Some(Value::Array(list)) if !list.is_empty() && !pf_only => {
+                list.iter().map(one).collect::<Result<_, _>>().map(Some)
+            }
+            Some(other) => {
+                Err(Failure::config("pool", other, "a list of PFs or VFs, and not with pfOnly"))
+            }
         }
     }
 }

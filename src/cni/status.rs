@@ -1,6 +1,6 @@
 //! STATUS: whether an ADD could succeed now.
 
-use super::dialect::{Source, Wish};
+use super::dialect::{Origin, Source, Wish, not_there};
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::{Command, Job};
@@ -16,9 +16,9 @@ pub fn status<K: Kernel + Store + Surroundings + Neighbours>(
     job: &Job<'_, K>,
 ) -> Result<(), Failure> {
     let unavailable = |failure: Failure| Failure { code: Code::Unavailable, ..failure };
-    if let Some(source) = Wish::source_of(job.config, job.call)? {
+    if let Some(Origin { source, key, .. }) = Wish::source_of(job.config, job.call)? {
         let inventory = job.kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
-        let missing = |error| unavailable(Failure::from(Error::from(error)));
+        let missing = |error| unavailable(not_there(&key, Failure::from(Error::from(error))));
         match source {
             Source::Pf(pf) => drop(pf.pf(&inventory).map_err(missing)?),
             Source::Vf(vf) => drop(vf.vfs(&inventory).map_err(missing)?),
