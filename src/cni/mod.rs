@@ -162,7 +162,10 @@ impl<K> Job<'_, K> {
     fn place(&self) -> Place<'_> {
         Place {
             container: &self.call.container,
-            ifname: self.config.text("if0name").unwrap_or(&self.call.ifname),
+            // It becomes part of a path; ADD refuses what is no name.
+            ifname: (self.config.text("if0name"))
+                .filter(|name| call::is_ifname(name))
+                .unwrap_or(&self.call.ifname),
             dir: self.config.text("cniDir").filter(|dir| dir.starts_with('/')),
         }
     }
