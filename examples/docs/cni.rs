@@ -2,9 +2,15 @@
 
 /// Keys of the configuration.
 pub const KEYS: [(&str, &str); 29] = [
-    ("deviceID", "PCI address of the VF; normally put in by Multus."),
+    (
+        "deviceID",
+        "PCI address of the VF; normally put in by Multus. Beside master, if0 or pool it must be one of theirs.",
+    ),
     ("master, if0", "The PF of which a free VF is taken, or VF of CNI_ARGS."),
-    ("pool", "PFs and VFs of which a free one is taken, e.g. [\"eth0\", \"eth1#0-3\"]."),
+    (
+        "pool",
+        "PFs and VFs of which a free one is taken, e.g. [\"eth0\", \"eth1#0-3\"]; not beside master or if0. VFs that ended containers left without a DEL come last.",
+    ),
     ("pfOnly", "true: the PF itself."),
     (
         "if0name",
@@ -40,11 +46,17 @@ pub const KEYS: [(&str, &str); 29] = [
     ("logLevel", "error, warning, info or debug."),
     ("logFile", "Where lines go; without it errors and warnings go to standard error."),
     ("syslog", "true: lines go to the host's syslog or journal, beside the file."),
-    ("cni.dev/valid-attachments", "For GC: what stays; cni.dev/attachments is understood as well."),
-    ("CNI_ARGS VF", "Number of the VF, with master."),
+    (
+        "cni.dev/valid-attachments",
+        "For GC: what stays, and what cni.dev/attachments lists as well.",
+    ),
+    ("CNI_ARGS VF", "Number of the VF, with master or if0 and nothing else."),
     ("CNI_ARGS VLAN", "As vlan."),
     ("CNI_ARGS MAC", "As mac."),
-    ("CNI_ARGS IP", "The address that fixipam gives out."),
+    (
+        "CNI_ARGS IP",
+        "The address that fixipam gives out: of an interface in ipam.subnet, and not the gateway.",
+    ),
     ("anything else", "Is warned about, with the nearest key that there is."),
 ];
 
@@ -56,7 +68,7 @@ pub const CODES: [(&str, &str); 17] = [
     ("5", "Reading the configuration failed."),
     ("6", "What came in is no JSON, or no result."),
     ("7", "The configuration asks for something that cannot be."),
-    ("11", "No VF is free; try again later."),
+    ("11", "No VF is free, or another call of the same attachment is running; try again later."),
     ("50", "STATUS: no ADD can succeed."),
     ("100", "Failed for a reason not listed here."),
     ("101", "A device is not there."),
