@@ -332,6 +332,7 @@ impl Kernel for Host {
     }
 
     fn lock_call(&self, container: &str, ifname: &str, timeout: Duration) -> Result<Self::Guard> {
+        self.must_be_live()?;
         lock::call(&self.root.join("run/sriovctl/lock"), container, ifname, timeout)
     }
 
