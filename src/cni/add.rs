@@ -109,12 +109,10 @@ fn end_former<K: Kernel + Store + Neighbours>(
     for record in &former {
         super::del::release(job, record)?;
     }
-    match ipam.filter(|_| !former.is_empty()).map(|ipam| ipam.pass_on(Command::Del)) {
-        Some(Err(failure)) => {
-            let text = format!("the former addresses were not given back: {}", failure.msg);
-            job.log.line(Level::Warning, &text);
-        }
-        Some(Ok(())) | None => {}
+    let given_back = ipam.filter(|_| !former.is_empty()).map(|ipam| ipam.pass_on(Command::Del));
+    if let Some(Err(failure)) = given_back {
+        let text = format!("the former addresses were not given back: {}", failure.msg);
+        job.log.line(Level::Warning, &text);
     }
     Ok(())
 }

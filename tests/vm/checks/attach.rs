@@ -407,20 +407,25 @@ pub fn a_pool_under_load_loses_none_and_gives_none_twice() {
     ok("for d in /sys/class/net/eth[012]/device; do echo 7 > $d/sriov_numvfs; done
         for n in $(seq 40); do ip netns add n$n; done; mkdir -p /tmp/load");
     let before = state();
-    ok(&format!(
-        r#"end=$(( $(date +%s) + {SECONDS} ))
-        worker() {{
-            while [ $(date +%s) -lt $end ]; do
-                vf=$($S attach --pool eth0 --pool eth1 --pool eth2 --netns n$1 --name net1 --vlan $1 --json 2>> /tmp/load/err.$1 | sed -n 's/^  "device": "\(.*\)",/\1/p')
-                [ -n "$vf" ] || {{ sleep 0.$((RANDOM % 5 + 1)); continue; }}
-                echo "$(date +%s%N) + $vf $1" >> /tmp/load/log.$1
-                sleep 0.$((RANDOM % 3))
-                echo "$(date +%s%N) - $vf $1" >> /tmp/load/log.$1
-                until $S detach $vf >> /tmp/load/err.$1 2>&1; do echo "retry $vf" >> /tmp/load/retries; done
-            done
-        }}
-        for n in $(seq 40); do worker $n & done; wait"#
-    ));
+    let work = || {
+        ok(&format!(
+            r#"end=$(( $(date +%s) + {SECONDS} ))
+            worker() {{
+                while [ $(date +%s) -lt $end ]; do
+                    vf=$($S attach --pool eth0 --pool eth1 --pool eth2 --netns n$1 --name net1 --vlan $1 --json 2>> /tmp/load/err.$1 | sed -n 's/^  "device": "\(.*\)",/\1/p')
+                    [ -n "$vf" ] || {{ sleep 0.$((RANDOM % 5 + 1)); continue; }}
+                    echo "$(date +%s%N) + $vf $1" >> /tmp/load/log.$1
+                    sleep 0.$((RANDOM % 3))
+                    echo "$(date +%s%N) - $vf $1" >> /tmp/load/log.$1
+                    until $S detach $vf >> /tmp/load/err.$1 2>&1; do echo "retry $vf" >> /tmp/load/retries; done
+                done
+            }}
+            for n in $(seq 40); do worker $n & done; wait"#
+        ));
+        ok("cat /tmp/load/log.* | grep -c +").parse::<usize>().unwrap()
+    };
+    // A machine that is busy with other work comes only to each VF's first turn in one round.
+    let rounds = (1..=5).find(|_| work() > 2 * 21).expect("VFs have a second turn in five rounds");
     let log = ok("cat /tmp/load/log.* | sort -n");
     let mut owners = std::collections::HashMap::new();
     let mut count = 0;
@@ -435,8 +440,10 @@ pub fn a_pool_under_load_loses_none_and_gives_none_twice() {
             assert_eq!(owners.remove(vf), Some(who));
         }
     }
-    println!("    {count} allocations by 40 processes in {SECONDS} s");
-    assert!(count > 21, "{count} allocations only: {}", ok("tail -n 2 /tmp/load/err.* | tail -20"));
+    println!(
+        "    {count} allocations by 40 processes in {} s",
+        u32::try_from(rounds).unwrap() * SECONDS
+    );
     assert_restored(&before);
 }
 
