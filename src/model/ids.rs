@@ -323,15 +323,33 @@ pub struct DeviceId {
 string_serde!(DeviceId);
 
 impl DeviceId {
-    /// A device called `name` on `bus`; `None` where either could leave its sysfs directory.
+    /// A device called `name` on `bus`; `None` where either could leave its sysfs directory, or the
+    /// name is none that the bus gives.
     pub fn new(bus: &str, name: &str) -> Option<Self> {
-        let safe = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('.');
-        let (name, port) = match name.rsplit_once('+').filter(|_| bus == "pci") {
-            Some((name, port)) => (name, port.parse().ok().filter(|port| *port > 0)?),
-            None => (name, 0),
+        if bus == "pci" {
+            return Self::on_pci(name).ok();
+        }
+        let bad = |c: char| c == '/' || c.is_control();
+        let is_safe =
+            |part: &str| !part.is_empty() && !part.contains(bad) && !part.starts_with('.');
+        (is_safe(bus) && is_safe(name)).then(|| Self {
+            bus: bus.to_owned(),
+            name: name.to_owned(),
+            port: 0,
+        })
+    }
+
+    /// An address, or one with the number of a further port.
+    fn on_pci(text: &str) -> Result<Self, ParseIdError> {
+        let wrong =
+            || ParseIdError::new(text, "a device (want an address, +1 for its second port)");
+        let number = |text: &str| {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse().ok()).flatten().filter(|port| *port > 0).ok_or_else(wrong)
         };
-        let (bus, name) = (safe(bus).then_some(bus)?, safe(name).then_some(name)?);
-        Some(Self { bus: bus.to_owned(), name: name.to_owned(), port })
+        let (address, port) = text.split_once('+').map_or((text, None), |(a, p)| (a, Some(p)));
+        let device = Self::from(address.parse::<PciAddress>()?);
+        Ok(device.with_port(port.map_or(Ok(0), number)?))
     }
 
     /// Which of its ports this is about, from 0.
@@ -391,14 +409,7 @@ impl FromStr for DeviceId {
             return Self::new(bus, name)
                 .ok_or_else(|| ParseIdError::new(text, "a device (want bus/name)"));
         }
-        let (address, port) = match text.split_once('+') {
-            Some((address, port)) => (address, port.parse::<u16>().ok().filter(|port| *port > 0)),
-            None => (text, Some(0)),
-        };
-        let wrong =
-            || ParseIdError::new(text, "a device (want an address, +1 for its second port)");
-        let device = Self::from(address.parse::<PciAddress>()?);
-        Ok(device.with_port(port.ok_or_else(wrong)?))
+        Self::on_pci(text)
     }
 }
 
@@ -473,9 +484,20 @@ mod tests {
         assert!(DeviceId::new("pci", "../x").is_none());
         assert!(DeviceId::new("..", "x").is_none());
         assert!("netdevsim/a/b".parse::<DeviceId>().is_err());
+        assert!(DeviceId::new("netdevsim", "a\nb").is_none());
         let sim: DeviceId = "netdevsim/netdevsim7".parse().unwrap();
         assert_eq!(sim.sysfs_dir(), "bus/netdevsim/devices/netdevsim7");
         assert_eq!("01:00.0".parse::<DeviceId>().unwrap().to_string(), "0000:01:00.0");
+    }
+
+    #[test]
+    fn on_the_pci_bus_only_addresses_are_devices() {
+        // Such a name would print without its bus, and could then not be read again.
+        for name in ["000", "0000:01:00.8", "0000:01:00.0#2", "0000:01:00.0++1", "eth0"] {
+            assert_eq!(DeviceId::new("pci", name), None, "{name}");
+        }
+        let short: DeviceId = "pci/01:00.0".parse().unwrap();
+        assert_eq!(short.name(), "0000:01:00.0");
     }
 
     #[test]
@@ -485,7 +507,14 @@ mod tests {
         assert_eq!((second.name(), second.port()), ("0000:01:00.0", 1));
         assert_eq!(DeviceId::new("pci", "0000:01:00.0+1"), Some(second.clone()));
         assert_eq!(second.with_port(0), "0000:01:00.0".parse().unwrap());
-        for text in ["0000:01:00.0+", "0000:01:00.0+0", "0000:01:00.0+x", "+1", "0000:01:00.0+-1"] {
+        for text in [
+            "0000:01:00.0+",
+            "0000:01:00.0+0",
+            "0000:01:00.0+x",
+            "+1",
+            "0000:01:00.0+-1",
+            "0000:01:00.0++1",
+        ] {
             assert!(text.parse::<DeviceId>().is_err(), "{text}");
         }
         assert!(DeviceId::new("pci", "0000:01:00.0+0").is_none());
