@@ -65,19 +65,36 @@ fn driver_of(root: &Path, module: &str) -> String {
 }
 
 /// Shell patterns as depmod writes them: `*`, and `[...]` for a set of characters.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            fits(rest, text) || (!text.is_empty() && fits(pattern, &text[1..]))
+pub(super) fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut pattern, mut text) = (pattern, text);
+    // Where to go on when what follows the last `*` does not fit: an earlier one need not give way,
+    // and trying each would take forever on a dozen of them.
+    let mut retry: Option<(&[u8], &[u8])> = None;
+    loop {
+        if let [b'*', rest @ ..] = pattern {
+            (retry, pattern) = (Some((rest, text)), rest);
+        } else if let Some(rest) = one_fits(pattern, text) {
+            (pattern, text) = (rest, &text[1..]);
+        } else if pattern.is_empty() && text.is_empty() {
+            return true;
+        } else {
+            let Some((rest, [_, more @ ..])) = retry else { return false };
+            (retry, pattern, text) = (Some((rest, more)), rest, more);
         }
-        ([b'?', rest @ ..], [_, more @ ..]) => fits(rest, more),
-        ([b'[', rest @ ..], [one, more @ ..]) => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
-            in_set(&rest[..end], *one) && fits(&rest[end + 1..], more)
+    }
+}
+
+/// What is left of a pattern that does not begin with `*` after the text's first character, if that fits.
+fn one_fits<'a>(pattern: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
+    let one = *text.first()?;
+    match pattern {
+        [b'?', rest @ ..] => Some(rest),
+        [b'[', rest @ ..] => {
+            let end = rest.iter().position(|byte| *byte == b']')?;
+            in_set(&rest[..end], one).then(|| &rest[end + 1..])
         }
-        ([first, rest @ ..], [one, more @ ..]) => first == one && fits(rest, more),
-        _ => false,
+        [first, rest @ ..] => (*first == one).then_some(rest),
+        [] => None,
     }
 }
 
@@ -108,6 +125,16 @@ mod tests {
             ("*", true),
         ] {
             assert_eq!(fits(pattern.as_bytes(), VF.as_bytes()), is_fit, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_is_not_tried_for_ever() {
+        let (pattern, text) = ("*a".repeat(20) + "b", "a".repeat(60));
+        assert!(!fits(pattern.as_bytes(), text.as_bytes()));
+        assert!(fits((pattern + "*").as_bytes(), (text + "b").as_bytes()));
+        for (pattern, is_fit) in [("a*", true), ("*b*c", true), ("*bc*d", false), ("a*?", true)] {
+            assert_eq!(fits(pattern.as_bytes(), b"abxbc"), is_fit, "{pattern}");
         }
     }
 
