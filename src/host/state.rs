@@ -207,18 +207,20 @@ fn dirs(shelf: Shelf) -> [&'static str; 2] {
     }
 }
 
-fn file_name(device: &DeviceId) -> String {
+pub(super) fn file_name(device: &DeviceId) -> String {
     let port = Some(device.port()).filter(|port| *port > 0);
     let port = port.map(|port| format!("+{port}")).unwrap_or_default();
-    format!("{}-{}{port}.json", device.bus(), device.name())
+    // The first dash ends the bus, whose name may have one itself (fsl-mc).
+    let bus = device.bus().replace('%', "%25").replace('-', "%2d");
+    format!("{bus}-{}{port}.json", device.name())
 }
 
-fn device_of(file_name: &str) -> Option<DeviceId> {
+pub(super) fn device_of(file_name: &str) -> Option<DeviceId> {
     let (bus, name) = file_name.strip_suffix(".json")?.split_once('-')?;
-    DeviceId::new(bus, name)
+    DeviceId::new(&bus.replace("%2d", "-").replace("%25", "%"), name)
 }
 
-fn parse(text: &[u8], device: &DeviceId) -> std::result::Result<Record, String> {
+pub(super) fn parse(text: &[u8], device: &DeviceId) -> std::result::Result<Record, String> {
     if text.is_empty() {
         return Err("it is empty".to_owned());
     }

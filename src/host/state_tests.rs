@@ -157,7 +157,14 @@ fn a_directory_of_records_that_others_may_write_is_not_used() {
 
 #[test]
 fn files_are_named_after_devices() {
-    for device in ["0000:01:10.0", "10000:e1:00.0", "netdevsim/netdevsim7"] {
+    for device in [
+        "0000:01:10.0",
+        "10000:e1:00.0",
+        "0000:01:10.0+1",
+        "netdevsim/netdevsim7",
+        "fsl-mc/dpni.1",
+        "a%2db-%/c-d",
+    ] {
         let device: DeviceId = device.parse().unwrap();
         assert_eq!(device_of(&file_name(&device)), Some(device));
     }
