@@ -2,10 +2,13 @@
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
-TARGET := x86_64-unknown-linux-gnu
-RELEASE := target/$(TARGET)/release/sriovctl
+TRIPLE := x86_64-unknown-linux-gnu
+RELEASE := target/$(TRIPLE)/release/sriovctl
+# For fuzz.
+TARGET := netlink
+SECONDS := 60
 
-.PHONY: help demo test unit vm lint docs bench build install clean
+.PHONY: help demo test unit vm lint docs bench fuzz fuzz-min build install clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,7 +18,7 @@ demo: ## Show the tool at work on a real kernel with two SR-IOV cards
 	@echo '==> building sriovctl' >&2
 	@$(CARGO) build --quiet
 	@tests/vm/lab --pfs 2 --env COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 100)} -- \
-		tests/vm/demo target/$(TARGET)/debug/sriovctl
+		tests/vm/demo target/$(TRIPLE)/debug/sriovctl
 
 test: ## Run every check, in the lab too
 	@tests/run
@@ -37,6 +40,15 @@ docs: ## Generate completions and man pages from the command line's definition
 
 bench: build ## Time the lists on made-up hosts of 1 to 4096 VFs
 	@$(CARGO) bench --quiet --bench list
+
+fuzz: ## Look for input that breaks a parser: TARGET=netlink SECONDS=60
+	@mkdir -p fuzz/target/corpus/$(TARGET)
+	@$(CARGO) fuzz run --sanitizer none $(TARGET) fuzz/target/corpus/$(TARGET) fuzz/corpus/$(TARGET) -- \
+		-max_total_time=$(SECONDS) -max_len=4096 -timeout=20 -print_final_stats=1
+
+fuzz-min: ## Keep of what `make fuzz` found what reaches further than the corpus: TARGET=netlink
+	@$(CARGO) fuzz run --sanitizer none $(TARGET) fuzz/corpus/$(TARGET) fuzz/target/corpus/$(TARGET) -- \
+		-set_cover_merge=1 -use_counters=0 -max_len=4096
 
 build: ## Build the static release binary
 	@$(CARGO) build --release --quiet

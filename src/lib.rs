@@ -15,7 +15,13 @@ pub mod cni;
 pub mod commands;
 pub mod engine;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod host;
 pub mod model;
+
+/// Files of `tests/` that are included here call the library by its name.
+#[cfg(any(test, fuzzing))]
+extern crate self as sriovctl;
 
 pub use error::{Error, Kind, Result};

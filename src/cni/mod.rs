@@ -11,6 +11,8 @@ mod del;
 mod dialect;
 mod failure;
 mod fixipam;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gc;
 mod ipam;
 mod log;

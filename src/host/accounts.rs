@@ -31,7 +31,7 @@ pub fn number(root: &Path, name: &str, kind: Account) -> Result<u32> {
 }
 
 /// `name:password:number:...`
-fn entry(line: &str, name: &str) -> Option<u32> {
+pub(super) fn entry(line: &str, name: &str) -> Option<u32> {
     let mut fields = line.split(':');
     let is_it = fields.next() == Some(name);
     is_it.then(|| fields.nth(1)?.parse().ok()).flatten()

@@ -164,7 +164,7 @@ fn group(dir: &Path) -> Option<Group> {
     })
 }
 
-fn cpu(cpuinfo: &str) -> Cpu {
+pub(super) fn cpu(cpuinfo: &str) -> Cpu {
     let says = |word: &str| cpuinfo.lines().any(|line| line.contains(word));
     if says("GenuineIntel") {
         Cpu::Intel

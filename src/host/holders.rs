@@ -35,7 +35,7 @@ pub fn read(aliases: &HashMap<String, String>) -> Vec<Holder> {
 }
 
 /// `/dev/vfio/vfio` is the container that every user opens, not a device.
-fn is_node(target: &str) -> bool {
+pub(super) fn is_node(target: &str) -> bool {
     (target.starts_with("/dev/vfio/") && target != "/dev/vfio/vfio")
         || target.strip_prefix("/dev/uio").is_some_and(|rest| rest.parse::<u32>().is_ok())
 }

@@ -33,7 +33,7 @@ fn read(dir: &Dir, name: String, device: &DeviceId, is_vf: bool) -> Link {
     }
 }
 
-fn valid_speed(text: &str) -> Option<u32> {
+pub(super) fn valid_speed(text: &str) -> Option<u32> {
     text.parse().ok().filter(|speed| *speed > 0 && *speed != u32::MAX)
 }
 

@@ -6,6 +6,8 @@ mod apply;
 mod beneath;
 mod drivers;
 mod ethtool;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod ground;
 mod holders;
 mod inspect;

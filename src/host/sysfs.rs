@@ -71,7 +71,7 @@ impl Dir {
     }
 }
 
-fn parse_hex(text: &str) -> Option<u32> {
+pub(super) fn parse_hex(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
 }
 

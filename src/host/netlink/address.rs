@@ -19,44 +19,15 @@ impl Netlink {
     /// Addresses by ifindex, `10.0.0.1/24`; link-local IPv6 comes with "up" and says nothing.
     pub fn addresses(&mut self) -> Result<Vec<(u32, String)>> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        self.dump(&request, |_, payload| {
-            let message = AddressMessage::parse(payload).ok()?;
-            let is_v6 = message.header.family == AddressFamily::Inet6;
-            if is_v6 && message.header.scope == AddressScope::Link {
-                return None;
-            }
-            // On a point-to-point interface IFA_ADDRESS is the peer's, IFA_LOCAL ours.
-            let mut address = None;
-            for attribute in message.attributes {
-                match attribute {
-                    AddressAttribute::Local(local) => address = Some(local),
-                    AddressAttribute::Address(peer) => address = address.or(Some(peer)),
-                    _ => {}
-                }
-            }
-            let text = format!("{}/{}", address?, message.header.prefix_len);
-            Some((message.header.index, text))
-        })
-        .map_err(|refused| refused.into_error("listing addresses"))
+        self.dump(&request, |_, payload| parse_address(payload))
+            .map_err(|refused| refused.into_error("listing addresses"))
     }
 
     /// Addresses of one interface that are still probed for duplicates.
     pub fn tentative(&mut self, ifindex: u32) -> Result<Vec<IpAddr>> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         self.dump(&request, |_, payload| {
-            let message = AddressMessage::parse(payload).ok()?;
-            let mut address = None;
-            let mut probed = message.header.flags.contains(AddressHeaderFlags::Tentative);
-            for attribute in &message.attributes {
-                match attribute {
-                    AddressAttribute::Address(own) => address = Some(*own),
-                    AddressAttribute::Flags(flags) => {
-                        probed |= flags.contains(AddressFlags::Tentative);
-                    }
-                    _ => {}
-                }
-            }
-            address.filter(|_| probed && message.header.index == ifindex)
+            parse_tentative(payload).filter(|(of, _)| *of == ifindex).map(|(_, address)| address)
         })
         .map_err(|refused| refused.into_error("listing addresses"))
     }
@@ -85,7 +56,44 @@ impl Netlink {
     }
 }
 
-fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String, Option<IpAddr>)>> {
+/// The interface and the address that a message has.
+pub(super) fn parse_address(payload: &[u8]) -> Option<(u32, String)> {
+    let message = AddressMessage::parse(payload).ok()?;
+    let is_v6 = message.header.family == AddressFamily::Inet6;
+    if is_v6 && message.header.scope == AddressScope::Link {
+        return None;
+    }
+    // On a point-to-point interface IFA_ADDRESS is the peer's, IFA_LOCAL ours.
+    let mut address = None;
+    for attribute in message.attributes {
+        match attribute {
+            AddressAttribute::Local(local) => address = Some(local),
+            AddressAttribute::Address(peer) => address = address.or(Some(peer)),
+            _ => {}
+        }
+    }
+    let text = format!("{}/{}", address?, message.header.prefix_len);
+    Some((message.header.index, text))
+}
+
+/// The interface and the address that a message has, if it is still probed for duplicates.
+pub(super) fn parse_tentative(payload: &[u8]) -> Option<(u32, IpAddr)> {
+    let message = AddressMessage::parse(payload).ok()?;
+    let mut address = None;
+    let mut probed = message.header.flags.contains(AddressHeaderFlags::Tentative);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Address(own) => address = Some(*own),
+            AddressAttribute::Flags(flags) => {
+                probed |= flags.contains(AddressFlags::Tentative);
+            }
+            _ => {}
+        }
+    }
+    Some((message.header.index, address?)).filter(|_| probed)
+}
+
+pub(super) fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String, Option<IpAddr>)>> {
     let message = RouteMessage::parse(payload).ok()?;
     if message.header.kind != RouteType::Unicast || message.header.protocol == RouteProtocol::Kernel
     {

@@ -21,7 +21,7 @@ const DEVLINK_ATTR_INFO_VERSION_RUNNING: u16 = 101;
 const DEVLINK_ATTR_INFO_VERSION_NAME: u16 = 103;
 const DEVLINK_ATTR_INFO_VERSION_VALUE: u16 = 104;
 /// Size of `struct genlmsghdr`.
-const GENLMSGHDR: usize = 4;
+pub(super) const GENLMSGHDR: usize = 4;
 
 /// A generic netlink request: family, command, and attributes that are texts.
 #[derive(Debug, Clone)]
@@ -78,32 +78,12 @@ impl Devlink {
 
     /// `legacy` or `switchdev`; `None` where the driver has no eswitch to tell of.
     pub fn eswitch_mode(&mut self, device: &DeviceId) -> Option<String> {
-        let mode = self.get(DEVLINK_CMD_ESWITCH_GET, device, |attrs| {
-            attrs.find(DEVLINK_ATTR_ESWITCH_MODE).and_then(|mode| mode.u16_at(0))
-        })?;
-        Some(match mode {
-            0 => "legacy".to_owned(),
-            1 => "switchdev".to_owned(),
-            2 => "switchdev_inactive".to_owned(),
-            other => format!("mode {other}"),
-        })
+        self.get(DEVLINK_CMD_ESWITCH_GET, device, mode)
     }
 
     /// The running version of the device's main firmware (`fw`, else the first that is named so).
     pub fn firmware(&mut self, device: &DeviceId) -> Option<String> {
-        self.get(DEVLINK_CMD_INFO_GET, device, |attrs| {
-            let running = attrs.filter(|attr| attr.kind == DEVLINK_ATTR_INFO_VERSION_RUNNING);
-            let text = |attr: Attr<'_>, kind| attr.nested().find(kind).map(Attr::text);
-            let versions: Vec<(String, String)> = running
-                .filter_map(|attr| {
-                    let name = text(attr, DEVLINK_ATTR_INFO_VERSION_NAME)?;
-                    Some((name, text(attr, DEVLINK_ATTR_INFO_VERSION_VALUE)?))
-                })
-                .collect();
-            let exact = versions.iter().find(|(name, _)| name == "fw");
-            let close = || versions.iter().find(|(name, _)| name.starts_with("fw"));
-            exact.or_else(close).map(|(_, value)| value.clone())
-        })
+        self.get(DEVLINK_CMD_INFO_GET, device, firmware)
     }
 
     fn get<T>(
@@ -117,6 +97,30 @@ impl Devlink {
         // A driver without this command refuses; that only means "unknown".
         ask(&mut self.netlink, request, read).ok().flatten()
     }
+}
+
+pub(super) fn mode(attrs: Attrs<'_>) -> Option<String> {
+    let mode = attrs.find(DEVLINK_ATTR_ESWITCH_MODE).and_then(|mode| mode.u16_at(0))?;
+    Some(match mode {
+        0 => "legacy".to_owned(),
+        1 => "switchdev".to_owned(),
+        2 => "switchdev_inactive".to_owned(),
+        other => format!("mode {other}"),
+    })
+}
+
+pub(super) fn firmware(attrs: Attrs<'_>) -> Option<String> {
+    let running = attrs.filter(|attr| attr.kind == DEVLINK_ATTR_INFO_VERSION_RUNNING);
+    let text = |attr: Attr<'_>, kind| attr.nested().find(kind).map(Attr::text);
+    let versions: Vec<(String, String)> = running
+        .filter_map(|attr| {
+            let name = text(attr, DEVLINK_ATTR_INFO_VERSION_NAME)?;
+            Some((name, text(attr, DEVLINK_ATTR_INFO_VERSION_VALUE)?))
+        })
+        .collect();
+    let exact = versions.iter().find(|(name, _)| name == "fw");
+    let close = || versions.iter().find(|(name, _)| name.starts_with("fw"));
+    exact.or_else(close).map(|(_, value)| value.clone())
 }
 
 fn ask<T>(

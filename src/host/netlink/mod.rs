@@ -6,6 +6,9 @@ pub mod devlink;
 pub mod link;
 pub mod vf;
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -218,24 +221,8 @@ impl Netlink {
         let mut interrupted = false;
         loop {
             self.receive()?;
-            let mut rest = self.buffer.as_slice();
-            while let Ok(answer) = NetlinkBuffer::new_checked(rest) {
-                let length = answer.length() as usize;
-                rest = rest.get(attrs::align(length)..).unwrap_or_default();
-                if answer.sequence_number() != self.sequence {
-                    continue; // left over from a request that ended in an error
-                }
-                interrupted |= answer.flags() & NLM_F_DUMP_INTR != 0;
-                let payload = answer.payload();
-                match answer.message_type() {
-                    NLMSG_ERROR | NLMSG_DONE => {
-                        return match refusal(payload, answer.flags()) {
-                            Some(refused) => Err(refused),
-                            None => Ok(interrupted),
-                        };
-                    }
-                    kind => each(kind, payload),
-                }
+            if let Some(end) = answers(&self.buffer, self.sequence, &mut interrupted, each) {
+                return end.map(|()| interrupted);
             }
         }
     }
@@ -279,6 +266,32 @@ impl AsFd for Borrowed<'_> {
     }
 }
 
+/// Hands over each answer to the request `sequence` that a datagram has. `Some`: there are no more.
+fn answers(
+    datagram: &[u8],
+    sequence: u32,
+    interrupted: &mut bool,
+    each: &mut dyn FnMut(u16, &[u8]),
+) -> Option<std::result::Result<(), Refused>> {
+    let mut rest = datagram;
+    while let Ok(answer) = NetlinkBuffer::new_checked(rest) {
+        let length = answer.length() as usize;
+        rest = rest.get(attrs::align(length)..).unwrap_or_default();
+        if answer.sequence_number() != sequence {
+            continue; // left over from a request that ended in an error
+        }
+        *interrupted |= answer.flags() & NLM_F_DUMP_INTR != 0;
+        let payload = answer.payload();
+        match answer.message_type() {
+            NLMSG_ERROR | NLMSG_DONE => {
+                return Some(refusal(payload, answer.flags()).map_or(Ok(()), Err));
+            }
+            kind => each(kind, payload),
+        }
+    }
+    None
+}
+
 /// The refusal that an error or the end of a dump carries; `None`: it is an acknowledgement.
 fn refusal(payload: &[u8], flags: u16) -> Option<Refused> {
     let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
@@ -290,5 +303,17 @@ fn refusal(payload: &[u8], flags: u16) -> Option<Refused> {
         .flatten()
         .and_then(|tlvs| Attrs::new(tlvs).find(NLMSGERR_ATTR_MSG))
         .map(attrs::Attr::text);
-    Some(Refused { errno: code.abs(), text })
+    Some(Refused { errno: code.saturating_abs(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_any_number_is_one() {
+        let errno = |code: i32| refusal(&code.to_ne_bytes(), 0).map(|refused| refused.errno);
+        assert_eq!([0, -95, 95].map(errno), [None, Some(95), Some(95)]);
+        assert_eq!(errno(i32::MIN), Some(i32::MAX));
+    }
 }

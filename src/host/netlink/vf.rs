@@ -159,23 +159,9 @@ pub fn set(index: VfIndex, attr: VfAttr) -> LinkAttribute {
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation)] // wrapping is what some of them are about
 mod tests {
+    use super::super::fuzzing::set_and_read;
     use super::*;
-    use netlink_packet_core::{Emitable, Nla};
-
-    /// What `set` puts into a VF list is what `parse` reads out of one. The kernel sends the MAC
-    /// first, which a record of a single setting does not have.
-    fn round_trip(attr: VfAttr) -> VfSettings {
-        let mac = VfInfo::Mac(VfInfoMac::new(5, &[2, 0, 0, 0, 0, 5]));
-        let LinkAttribute::VfInfoList(mut list) = set(VfIndex(5), attr) else { panic!() };
-        list[0].0.insert(0, mac);
-        let list = LinkAttribute::VfInfoList(list);
-        let mut bytes = vec![0; list.value_len()];
-        list.emit_value(&mut bytes);
-        let record = Attrs::new(&bytes).next().unwrap();
-        let report = parse(record.value).unwrap();
-        assert_eq!(report.index, VfIndex(5));
-        report.settings
-    }
+    use netlink_packet_core::Emitable;
 
     #[test]
     fn what_is_set_is_what_is_read() {
@@ -189,7 +175,8 @@ mod tests {
             VfAttr::QueryRss(true),
             VfAttr::LinkState(LinkState::Disable),
         ] {
-            assert_eq!(attr.is_set_in(&round_trip(attr)), Some(true), "{attr}");
+            let read = set_and_read(VfIndex(5), attr);
+            assert_eq!(attr.is_set_in(&read), Some(true), "{attr}");
         }
     }
 
