@@ -141,7 +141,8 @@ impl Dir {
     /// The same, and safe on disk when this returns.
     pub fn write_to_disk(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
         self.write_new(name, text, mode, true)?;
-        self.sync()
+        // What is refused is not there.
+        self.sync().inspect_err(|_| drop(self.unlink(name)))
     }
 
     fn write_new(&self, name: &str, text: &[u8], mode: u32, synced: bool) -> Result<()> {

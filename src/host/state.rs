@@ -131,8 +131,10 @@ impl Store for Host {
         let (from, to) = (self.make_state_dir(journal)?, self.make_state_dir(complete)?);
         let name = file_name(device);
         from.rename(&name, &to, &name)?;
-        to.sync()?;
-        from.sync()
+        // It is there for everybody. What the disk could not promise is that it outlives the power's going,
+        // and then it counts no more: the VFs of the next boot are new ones.
+        let _ = to.sync().and_then(|()| from.sync());
+        Ok(())
     }
 
     fn abandon(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {

@@ -19,10 +19,10 @@ thread_local! {
 }
 
 /// Whether a check is selected: by part of its name, or by all of it, written `=name`.
-pub fn is_wanted(check: &Check, filters: &[String]) -> bool {
+pub fn is_wanted(check: &str, filters: &[String]) -> bool {
     let fits = |filter: &String| match filter.strip_prefix('=') {
-        Some(name) => check.name == name,
-        None => check.name.contains(filter.as_str()),
+        Some(name) => check == name,
+        None => check.contains(filter.as_str()),
     };
     filters.is_empty() || filters.iter().any(fits)
 }
@@ -35,14 +35,17 @@ pub fn is_soak() -> bool {
 /// The variable that says so, on both sides.
 pub const SOAK: &str = "SRIOVCTL_SOAK";
 
+/// The variable with the directory that outlives a boot.
+pub const KEPT: &str = "SRIOVCTL_KEPT";
+
 /// Exit status of a guest whose kernel hangs between two checks.
 pub const WEDGED: u8 = 97;
 
 /// Runs the wanted checks, each from a host without VFs and without namespaces.
-pub fn run(checks: &[Check], filters: &[String]) -> ExitCode {
+pub fn run<'a>(checks: impl Iterator<Item = &'a Check>, filters: &[String]) -> ExitCode {
     let mut failed = false;
     std::panic::set_hook(Box::new(|_| {}));
-    for check in checks.iter().filter(|check| is_wanted(check, filters)) {
+    for check in checks.filter(|check| is_wanted(check.name, filters)) {
         TRANSCRIPT.take();
         if !clean() {
             return ExitCode::from(WEDGED);

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub lab_options: &'static [&'static str],
     /// Its checks.
     pub checks: &'static [Check],
+    /// Checks of a second boot, which finds the directory `$SRIOVCTL_KEPT` as the first one left it.
+    pub again: &'static [Check],
 }
 
 fn main() -> ExitCode {
@@ -37,7 +39,8 @@ fn main() -> ExitCode {
         && flag == "--in-guest"
     {
         let scenario = checks::SCENARIOS.iter().find(|scenario| scenario.name == *name);
-        return guest::run(scenario.expect("a scenario of that name").checks, filters);
+        let scenario = scenario.expect("a scenario of that name");
+        return guest::run(scenario.checks.iter().chain(scenario.again), filters);
     }
     // What `cargo test` passes on for the built-in harness (--nocapture, ...) says nothing here.
     let filters: Vec<String> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
@@ -48,8 +51,10 @@ fn main() -> ExitCode {
 const AT_A_TIME: usize = 3;
 
 fn run_all(filters: &[String]) -> ExitCode {
-    let wanted =
-        |scenario: &&Scenario| scenario.checks.iter().any(|check| guest::is_wanted(check, filters));
+    let wanted = |scenario: &&Scenario| {
+        let mut all = scenario.checks.iter().chain(scenario.again);
+        all.any(|check| guest::is_wanted(check.name, filters))
+    };
     let queue: Vec<&Scenario> = checks::SCENARIOS.iter().filter(wanted).collect();
     let queue = std::sync::Mutex::new(queue.into_iter());
     let results = std::thread::scope(|scope| {
@@ -71,16 +76,28 @@ fn run_all(filters: &[String]) -> ExitCode {
 }
 
 fn run_scenario(scenario: &Scenario, filters: &[String]) -> (usize, usize) {
-    let mut left: Vec<&str> = scenario
-        .checks
-        .iter()
-        .filter(|check| guest::is_wanted(check, filters))
-        .map(|check| check.name)
-        .collect();
+    let names =
+        |checks: &'static [Check]| checks.iter().map(|check| check.name).collect::<Vec<_>>();
+    if scenario.again.is_empty() {
+        let mut wanted = names(scenario.checks);
+        wanted.retain(|name| guest::is_wanted(name, filters));
+        return run_checks(scenario, wanted, None);
+    }
+    let kept = tempfile::tempdir().expect("a temporary directory");
+    let first = run_checks(scenario, names(scenario.checks), Some(kept.path()));
+    let then = run_checks(scenario, names(scenario.again), Some(kept.path()));
+    (first.0 + then.0, first.1 + then.1)
+}
+
+fn run_checks(
+    scenario: &Scenario,
+    mut left: Vec<&str>,
+    kept: Option<&std::path::Path>,
+) -> (usize, usize) {
     let (mut passed, mut failed) = (0, 0);
     for _ in 0..BOOTS {
         println!("booting the lab: {} ({} checks)", scenario.name, left.len());
-        let (ok, bad, wedged) = boot(scenario, &left);
+        let (ok, bad, wedged) = boot(scenario, &left, kept);
         (passed, failed) = (passed + ok.len(), failed + bad.len());
         left.retain(|name| !ok.contains(&(*name).to_owned()) && !bad.contains(&(*name).to_owned()));
         if !wedged {
@@ -106,11 +123,24 @@ const BOOTS: usize = 3;
 
 /// Boots one guest and passes its lines on; returns which checks passed and failed in it, and
 /// whether its kernel hung between two of them.
-fn boot(scenario: &Scenario, checks: &[&str]) -> (Vec<String>, Vec<String>, bool) {
+fn boot(
+    scenario: &Scenario,
+    checks: &[&str],
+    kept: Option<&std::path::Path>,
+) -> (Vec<String>, Vec<String>, bool) {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/lab");
     let mut child = Command::new(lab)
         .args(scenario.lab_options)
+        .args(kept.iter().flat_map(|kept| {
+            let kept = kept.display();
+            [
+                "--share".to_owned(),
+                kept.to_string(),
+                "--env".into(),
+                format!("{}={kept}", guest::KEPT),
+            ]
+        }))
         .args(
             std::env::var(guest::SOAK)
                 .iter()

@@ -8,8 +8,11 @@ mod disk;
 mod lists;
 mod netdevsim;
 mod numvfs;
+mod order;
 mod points;
+mod reboot;
 mod refusals;
+mod soak;
 
 use crate::Scenario;
 use crate::guest::Check;
@@ -21,57 +24,68 @@ macro_rules! checks {
     };
 }
 
+const fn boot(
+    name: &'static str,
+    lab_options: &'static [&'static str],
+    checks: &'static [Check],
+) -> Scenario {
+    Scenario { name, lab_options, checks, again: &[] }
+}
+
 pub const SCENARIOS: &[Scenario] = &[
+    boot("ADD, every call killed", &["--pfs", "1"], checks![points::add_killed]),
+    boot("ADD, every call failing", &["--pfs", "1"], checks![points::add_failing]),
+    boot(
+        "DEL, attach, detach, every call failing",
+        &["--pfs", "1"],
+        checks![points::del_failing, points::attach_failing, points::detach_failing],
+    ),
+    boot(
+        "DEL, attach, detach, every call killed",
+        &["--pfs", "1"],
+        checks![points::del_killed, points::attach_killed, points::detach_killed],
+    ),
+    boot(
+        "drivers and numbers, every call killed",
+        &["--pfs", "1"],
+        checks![points::bind_killed, points::restore_killed, points::set_numvfs_killed],
+    ),
+    boot(
+        "drivers and numbers, every call failing",
+        &["--pfs", "1"],
+        checks![points::bind_failing, points::restore_failing, points::set_numvfs_failing],
+    ),
     Scenario {
-        name: "ADD, every call killed",
+        name: "booted again",
         lab_options: &["--pfs", "1"],
-        checks: checks![points::add_killed],
+        checks: checks![reboot::what_is_attached_when_the_power_goes],
+        again: checks![reboot::is_in_nobodys_way_after_it],
     },
-    Scenario {
-        name: "ADD, every call failing",
-        lab_options: &["--pfs", "1"],
-        checks: checks![points::add_failing],
-    },
-    Scenario {
-        name: "DEL, attach, detach, every call failing",
-        lab_options: &["--pfs", "1"],
-        checks: checks![points::del_failing, points::attach_failing, points::detach_failing],
-    },
-    Scenario {
-        name: "DEL, attach, detach, every call killed",
-        lab_options: &["--pfs", "1"],
-        checks: checks![points::del_killed, points::attach_killed, points::detach_killed],
-    },
-    Scenario {
-        name: "drivers and numbers, every call killed",
-        lab_options: &["--pfs", "1"],
-        checks: checks![points::bind_killed, points::restore_killed, points::set_numvfs_killed],
-    },
-    Scenario {
-        name: "drivers and numbers, every call failing",
-        lab_options: &["--pfs", "1"],
-        checks: checks![points::bind_failing, points::restore_failing, points::set_numvfs_failing],
-    },
-    Scenario {
-        name: "under load",
-        lab_options: &["--pfs", "3"],
-        checks: checks![attach::a_pool_under_load_loses_none_and_gives_none_twice],
-    },
-    Scenario {
-        name: "odd disks",
-        lab_options: &["--pfs", "1"],
-        checks: checks![
-            disk::full,
-            disk::read_only,
-            disk::lost,
-            disk::odd_things,
-            disk::odd_directories,
+    boot(
+        "any order",
+        &["--pfs", "3"],
+        checks![
+            order::calls_that_meet,
+            order::a_resize_beside_attachments,
+            order::a_clock_that_is_set,
+            order::two_hundred_at_once,
+            soak::adds_and_dels,
         ],
-    },
-    Scenario {
-        name: "lists and numbers on two PFs and an NVMe",
-        lab_options: &["--pfs", "2", "--nvme"],
-        checks: checks![
+    ),
+    boot(
+        "under load",
+        &["--pfs", "3"],
+        checks![attach::a_pool_under_load_loses_none_and_gives_none_twice],
+    ),
+    boot(
+        "odd disks",
+        &["--pfs", "1"],
+        checks![disk::full, disk::read_only, disk::lost, disk::odd_things, disk::odd_directories,],
+    ),
+    boot(
+        "lists and numbers on two PFs and an NVMe",
+        &["--pfs", "2", "--nvme"],
+        checks![
             lists::agree_with_ip_lspci_and_sysfs,
             lists::a_vf_in_a_named_namespace_is_found,
             lists::a_vf_in_a_processs_namespace_is_found,
@@ -90,11 +104,11 @@ pub const SCENARIOS: &[Scenario] = &[
             numvfs::dry_run_changes_nothing_and_its_shell_works,
             numvfs::of_a_storage_device,
         ],
-    },
-    Scenario {
-        name: "attaching on two PFs",
-        lab_options: &["--pfs", "2"],
-        checks: checks![
+    ),
+    boot(
+        "attaching on two PFs",
+        &["--pfs", "2"],
+        checks![
             attach::ten_cycles_on_each_of_seven_vfs_with_every_option,
             attach::a_mac_is_set_without_trust_in_less_than_a_second,
             attach::namespaces_hear_each_other_in_the_same_vlan_only,
@@ -117,11 +131,11 @@ pub const SCENARIOS: &[Scenario] = &[
             attach::the_printed_shell_of_detach_works,
             attach::a_pf_that_is_away_keeps_the_record_and_is_named,
         ],
-    },
-    Scenario {
-        name: "drivers",
-        lab_options: &["--pfs", "1", "--memory", "1536"],
-        checks: checks![
+    ),
+    boot(
+        "drivers",
+        &["--pfs", "1", "--memory", "1536"],
+        checks![
             bind::ten_times_to_vfio_and_back,
             bind::ten_times_to_uio_and_back,
             bind::a_step_that_fails_leaves_driver_override_and_name,
@@ -140,11 +154,11 @@ pub const SCENARIOS: &[Scenario] = &[
             bind::a_bound_vf_can_be_attached_and_resized,
             bind::a_persistent_binding_is_made_when_the_vf_appears,
         ],
-    },
-    Scenario {
-        name: "container runtimes",
-        lab_options: &["--pfs", "1", "--memory", "1536"],
-        checks: checks![
+    ),
+    boot(
+        "container runtimes",
+        &["--pfs", "1", "--memory", "1536"],
+        checks![
             cni::each_dialect_adds_checks_and_gives_back,
             cni::dpdk_and_the_pf_itself_come_back,
             cni::whatever_fails_leaves_neither_lease_nor_change,
@@ -158,16 +172,16 @@ pub const SCENARIOS: &[Scenario] = &[
             cni::containerd_starts_seven_containers_that_ping_each_other,
             cni::pods_of_containerd_ping_each_other_and_leave_nothing,
         ],
-    },
-    Scenario {
-        name: "cards without isolation",
-        lab_options: &["--pfs", "1", "--no-acs"],
-        checks: checks![bind::a_shared_group_names_its_members],
-    },
-    Scenario {
-        name: "refusals",
-        lab_options: &["--pfs", "1"],
-        checks: checks![
+    ),
+    boot(
+        "cards without isolation",
+        &["--pfs", "1", "--no-acs"],
+        checks![bind::a_shared_group_names_its_members],
+    ),
+    boot(
+        "refusals",
+        &["--pfs", "1"],
+        checks![
             numvfs::killed_half_way_the_former_vfs_come_back,
             refusals::more_than_possible,
             refusals::vfs_in_use_are_named,
@@ -179,23 +193,23 @@ pub const SCENARIOS: &[Scenario] = &[
             refusals::setuid_setgid_and_file_capabilities_are_refused,
             refusals::rights_that_are_not_needed_are_given_up,
         ],
-    },
-    Scenario {
-        name: "a two-port card without IOMMU",
-        lab_options: &["--pfs", "0", "--dual-port", "--no-iommu"],
-        checks: checks![
+    ),
+    boot(
+        "a two-port card without IOMMU",
+        &["--pfs", "0", "--dual-port", "--no-iommu"],
+        checks![
             lists::interleaved_vfs_belong_to_their_ports,
             refusals::vfio_without_iommu_restores_the_former_vfs,
             bind::without_an_iommu_there_is_a_hint_and_no_change,
         ],
-    },
-    Scenario {
-        name: "netdevsim",
-        lab_options: &["--pfs", "0"],
-        checks: checks![
+    ),
+    boot(
+        "netdevsim",
+        &["--pfs", "0"],
+        checks![
             netdevsim::lists_512_vfs_with_every_setting,
             netdevsim::lists_256_vfs_with_counters,
             netdevsim::set_numvfs_works_without_pci,
         ],
-    },
+    ),
 ];
