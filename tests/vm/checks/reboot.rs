@@ -26,7 +26,7 @@ pub fn what_is_attached_when_the_power_goes() {
     // One that had begun, and a resize that had.
     let add = "CNI_COMMAND=ADD CNI_CONTAINERID=c0 CNI_IFNAME=net1 CNI_NETNS=/run/netns/red CNI_PATH=/run/cni-bin";
     ok(&format!(
-        "{add} strace -f -o /dev/null -e trace=sendto -e inject=sendto:signal=KILL:when=9 $S cni <<< '{}' > /dev/null; true",
+        "{add} strace -f -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=2 $S cni <<< '{}' > /dev/null; true",
         of_vf(0)
     ));
     assert!(records().contains("pci-0000:01:10.0"), "{}", records());
