@@ -30,32 +30,49 @@ pub struct Settled {
     pub problems: Vec<Error>,
 }
 
+type Phase = fn(&Pf, &[SavedVf]) -> Vec<Step>;
+/// The settings of VFs, by which part of them.
+const PHASES: [Phase; 3] = [replay::pf_side, replay::netdevs, replay::macs_without_netdev];
+
 impl<K: Kernel> Job<'_, K> {
     /// Waits, and puts back what the plan wants. An error means that a driver that was asked for
     /// (`bind_is_wish`) could not be bound; all else is a problem in the result.
     pub(super) fn settle(&self, plan: &Plan, bind_is_wish: bool) -> Result<Settled> {
         let mut problems = Vec::new();
         let mut restored = Vec::new();
+        let mut refused = Vec::new();
         let wanted = &plan.wanted;
         if plan.expects_netdevs && self.options.wait && !bind_is_wish {
             problems.extend(self.wait_for_netdevs(plan)?);
         }
         let now = self.look()?;
         // The MACs before the drivers: a user-space driver takes its MAC from the PF's setting.
-        for phase in [replay::pf_side, replay::netdevs, replay::macs_without_netdev] {
-            self.put_back(&phase(&now, wanted), &mut restored, &mut problems);
+        for phase in PHASES {
+            self.put_back(&phase(&now, wanted), &mut restored, &mut refused);
         }
         let drivers = replay::drivers(&now, wanted);
         if bind_is_wish {
             self.bind_all(&drivers)?;
         } else {
-            self.put_back(&drivers, &mut restored, &mut problems);
+            self.put_back(&drivers, &mut restored, &mut refused);
         }
         if plan.expects_netdevs && self.options.wait && bind_is_wish {
             problems.extend(self.wait_for_netdevs(plan)?);
-            self.put_back(&replay::netdevs(&self.look()?, wanted), &mut restored, &mut problems);
+            self.put_back(&replay::netdevs(&self.look()?, wanted), &mut restored, &mut refused);
         }
-        let pf = self.look()?;
+        let mut pf = self.look()?;
+        if !refused.is_empty() {
+            // Once more, what is not so yet: a refusal may have been of the moment.
+            refused.clear();
+            for phase in PHASES {
+                self.put_back(&phase(&pf, wanted), &mut restored, &mut refused);
+            }
+            if !bind_is_wish {
+                self.put_back(&replay::drivers(&pf, wanted), &mut restored, &mut refused);
+            }
+            pf = self.look()?;
+        }
+        problems.append(&mut refused);
         if problems.is_empty() {
             problems.extend(self.not_taken(&pf, wanted));
         }
@@ -100,8 +117,7 @@ impl<K: Kernel> Job<'_, K> {
     /// Settings that every write of was accepted and that still are not so: some drivers take a
     /// value and drop it.
     fn not_taken(&self, now: &Pf, wanted: &[SavedVf]) -> Vec<Error> {
-        let phases = [replay::pf_side, replay::netdevs, replay::macs_without_netdev];
-        let steps = phases.iter().flat_map(|phase| phase(now, wanted));
+        let steps = PHASES.iter().flat_map(|phase| phase(now, wanted));
         steps
             .filter(|step| !step.is_zero_mac())
             .map(|step| {
