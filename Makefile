@@ -8,7 +8,7 @@ RELEASE := target/$(TRIPLE)/release/sriovctl
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm lint docs bench fuzz fuzz-min build install clean
+.PHONY: help demo test unit vm soak lint docs bench fuzz fuzz-min build install clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,11 +24,15 @@ test: ## Run every check, in the lab too
 	@tests/run
 
 unit: ## Run the checks that need neither root nor the lab
-	@$(CARGO) test --quiet --lib --test faults --test cli --test docs
+	@$(CARGO) test --quiet --lib --test faults --test cni --test cli --test trees --test docs
 
 vm: ## Run the checks on the lab's kernel only
 	@tests/vm/setup
 	@$(CARGO) test --quiet --test vm
+
+soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every error
+	@tests/vm/setup
+	@SRIOVCTL_SOAK=1 $(CARGO) test --quiet --test vm -- soak:: points::
 
 lint: ## Formatting, clippy with warnings denied, shellcheck
 	@$(CARGO) fmt --check
