@@ -332,6 +332,25 @@ fn a_binding_outlives_an_attachment_with_another_driver() {
 }
 
 #[test]
+fn a_binding_outlives_a_change_of_the_number_that_could_not_begin() {
+    let kernel = kernel();
+    let before = kernel.world();
+    bind_it(&kernel, &to("vfio-pci")).unwrap();
+    // An attachment has another driver meanwhile.
+    kernel.change_vf(VF, |vf| vf.driver = Some("igbvf".into()));
+    let bindings = kernel.bindings.borrow().clone();
+    kernel.begin_with(Faults { full: Some(0), ..Faults::default() });
+    let options = numvfs::Options { timeout: Duration::from_secs(5), wait: true };
+    let request = numbers::Request { count: 0, driver: None, no_autoprobe: false, force: true };
+    numvfs::set(&kernel, &PF.parse().unwrap(), &request, options, &Silent).unwrap_err();
+    assert_eq!(*kernel.bindings.borrow(), bindings);
+    kernel.begin_with(Faults::default());
+    kernel.change_vf(VF, |vf| vf.driver = Some("vfio-pci".into()));
+    give_back(&kernel).unwrap();
+    assert_restored(&kernel, &before);
+}
+
+#[test]
 fn what_was_changed_without_another_driver_goes_back_too() {
     let kernel = kernel();
     let before = kernel.world();

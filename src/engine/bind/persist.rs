@@ -76,6 +76,10 @@ pub(in crate::engine) fn carry_over<K: Kernel + Store>(kernel: &K, pf: &DeviceId
             continue;
         }
         let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+        let went = record.incarnation.is_none() || !record.is_of(&seen);
+        if seen.exists && !went {
+            continue; // nothing became of it, whichever driver an attachment has given it
+        }
         let is_bound = seen.exists && seen.driver == record.wanted.driver;
         if !is_bound || !finished {
             kernel.forget(shelf, &record.device)?;
