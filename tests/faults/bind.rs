@@ -351,6 +351,32 @@ fn a_binding_outlives_a_change_of_the_number_that_could_not_begin() {
 }
 
 #[test]
+fn a_way_back_that_is_cut_off_twice_leaves_no_binding_that_holds() {
+    for at in 0..9 {
+        for again in 0..12 {
+            let kernel = kernel();
+            bind_it(&kernel, &Request { keep_override: true, ..everything() }).unwrap();
+            let bound = kernel.world();
+            kernel.begin_with(Faults { dies: Some((at, true)), ..Faults::default() });
+            let _ = give_back(&kernel);
+            kernel.begin_with(Faults { dies: Some((again, true)), ..Faults::default() });
+            repair_somehow(&kernel);
+            let bindings = kernel.bindings.borrow();
+            let holds =
+                bindings.values().any(|(journal, done)| journal.is_none() && done.is_some());
+            assert!(!holds || kernel.world() == bound, "killed at {at} and {again}");
+        }
+    }
+}
+
+/// As far as it comes.
+fn repair_somehow(kernel: &FakeKernel) {
+    for entry in state::examine(kernel).unwrap() {
+        let _ = state::repair(kernel, &entry, &Silent);
+    }
+}
+
+#[test]
 fn what_was_changed_without_another_driver_goes_back_too() {
     let kernel = kernel();
     let before = kernel.world();

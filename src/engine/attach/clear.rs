@@ -96,12 +96,14 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
         }
     }
     untell(kernel, record)?;
-    if finished {
+    // With a binding that was being ended goes what it was: without its journal, and cut off before
+    // the record were gone too, that would be one that holds.
+    let was_ended = is_binding && record.first.is_none();
+    if finished || was_ended {
         return kernel.forget(shelf, device);
     }
     kernel.abandon(shelf, device)?;
-    // A binding that was being made followed another, which holds again; one that was being ended
-    // has come to its end.
+    // One that was being made followed another, which holds again.
     if let Some(Stored::Attached(before)) = kernel.stored(shelf, device)? {
         let seen = kernel.inspect(device, Some(&before.netns))?;
         let was_ended = record.first.is_none() && record.original == *before.before_binding();
