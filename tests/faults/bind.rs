@@ -377,6 +377,21 @@ fn repair_somehow(kernel: &FakeKernel) {
 }
 
 #[test]
+fn what_others_bound_is_reset_on_a_way_back_that_was_cut_off() {
+    for at in 0..7 {
+        let kernel = kernel();
+        bind_it(&kernel, &to("vfio-pci")).unwrap();
+        kernel.bindings.borrow_mut().clear();
+        kernel.begin_with(Faults { dies: Some((at, false)), ..Faults::default() });
+        let _ = give_back(&kernel);
+        kernel.begin_with(Faults::default());
+        repair(&kernel);
+        let vf = kernel.world().vfs[&VF].clone();
+        assert!(vf.driver.as_deref() == Some("vfio-pci") || !vf.dirty, "killed at {at}");
+    }
+}
+
+#[test]
 fn what_was_changed_without_another_driver_goes_back_too() {
     let kernel = kernel();
     let before = kernel.world();

@@ -215,6 +215,11 @@ fn to_native<K: Kernel + Store + Surroundings>(
         ports: Vec::new(),
         told: Vec::new(),
         first: None,
-        wanted: Wanted { no_reset: back.no_reset, ..Wanted::default() },
+        // Cut off without a driver, it must be told that it comes from user space.
+        wanted: Wanted {
+            driver: seen.driver.clone(),
+            no_reset: back.no_reset,
+            ..Wanted::default()
+        },
     })
 }
