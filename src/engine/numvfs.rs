@@ -131,7 +131,7 @@ fn set_locked<K: Kernel + Store>(
 ) -> Result<Report> {
     // Decided anew under the lock: what was seen before it may have changed meanwhile.
     let _guard = kernel.lock_pf(&device, LOCK_WAIT)?;
-    undo_begun_bindings(kernel, &device, progress)?;
+    undo_begun(kernel, &device, progress)?;
     let Proposal { pf, plan } = propose(kernel, &by_device(&device)?, request)?;
     let plan = plan.map_err(|refusal| refusal_error(&pf, &refusal))?;
     if plan.is_empty() {
@@ -145,16 +145,27 @@ fn set_locked<K: Kernel + Store>(
     carried.map(|()| report)
 }
 
-/// A change of a driver that was cut off left its VF in no state to be kept.
-fn undo_begun_bindings<K: Kernel + Store>(
-    kernel: &K,
-    pf: &DeviceId,
-    progress: &dyn Progress,
-) -> Result<()> {
-    for stored in kernel.all_stored(Shelf::Bindings)? {
-        let Stored::Unfinished(record) = stored else { continue };
-        if record.vf_of.as_ref().is_some_and(|of| of.pf == *pf) {
-            super::attach::clear(kernel, Shelf::Bindings, &record, false, progress)?;
+/// What was begun with a VF and cut off left it in no state to be kept; so did a detach that took its
+/// driver away.
+fn undo_begun<K: Kernel + Store>(kernel: &K, pf: &DeviceId, progress: &dyn Progress) -> Result<()> {
+    for shelf in Shelf::ALL {
+        for stored in kernel.all_stored(shelf)? {
+            let finished = matches!(stored, Stored::Attached(_));
+            let Some(record) = stored.record() else { continue };
+            if record.vf_of.as_ref().is_none_or(|of| of.pf != *pf) {
+                continue;
+            }
+            let is_bare = kernel.inspect(&record.device, Some(&record.netns))?.driver.is_none();
+            let was_driven = record.original.driver.is_some();
+            let is_halfway = shelf == Shelf::Attachments && is_bare && was_driven;
+            if finished && !is_halfway {
+                continue;
+            }
+            match super::attach::clear(kernel, shelf, record, finished, progress) {
+                // Whoever goes on all the same has said so.
+                Err(error) if shelf == Shelf::Attachments => progress.note(&error.to_string()),
+                done => done?,
+            }
         }
     }
     Ok(())

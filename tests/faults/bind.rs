@@ -392,6 +392,32 @@ fn what_others_bound_is_reset_on_a_way_back_that_was_cut_off() {
 }
 
 #[test]
+fn a_forced_change_of_the_number_keeps_no_half_of_a_detach() {
+    for at in 0..6 {
+        let kernel = kernel();
+        let request = attaching::Request {
+            owner: Owner::manual(),
+            name: None,
+            mac: None,
+            mtu: None,
+            settings: VfSettings::default(),
+            config: IpConfig::default(),
+            told: Vec::new(),
+            driver: Some("vfio-pci".into()),
+        };
+        let choice = Choice::Vf("eth0#1".parse().unwrap());
+        attach(&kernel, &choice, &netns(BLUE), &request, false, &Silent).unwrap();
+        kernel.begin_with(Faults { dies: Some((at, true)), ..Faults::default() });
+        let _ = detach(&kernel, &device_of(VF), &|_| true, &Silent);
+        kernel.begin_with(Faults::default());
+        let options = numvfs::Options { timeout: Duration::from_secs(5), wait: true };
+        let request = numbers::Request { count: 5, driver: None, no_autoprobe: false, force: true };
+        numvfs::set(&kernel, &PF.parse().unwrap(), &request, options, &Silent).unwrap();
+        assert!(kernel.world().vfs[&VF].driver.is_some(), "killed at {at}");
+    }
+}
+
+#[test]
 fn what_was_changed_without_another_driver_goes_back_too() {
     let kernel = kernel();
     let before = kernel.world();
