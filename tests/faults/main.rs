@@ -5,6 +5,7 @@
 
 mod attach;
 mod bind;
+mod history;
 mod kernel;
 mod numvfs;
 
