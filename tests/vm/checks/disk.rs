@@ -200,39 +200,3 @@ pub fn odd_things() {
     }
     println!("    {} odd things in each of 5 directories", things.len());
 }
-
-/// Directories with other modes and owners, or that are links: those that only root may write are used,
-/// and files in them are for root only.
-pub fn odd_directories() {
-    node();
-    let before = state();
-    for make in [
-        format!("mkdir -p {STATE}; chmod 0 {STATE}"),
-        format!(
-            "mkdir -p /tmp/state-of-lab {STATE}; rmdir {STATE}; ln -s /tmp/state-of-lab {STATE}"
-        ),
-        "umask 0".to_owned(),
-    ] {
-        ok(&format!("rm -rf /var/lib/cni/sriov; {make}"));
-        ok(&format!(
-            "umask 0; $S attach eth0#1 --netns blue --name net1 > /dev/null
-            test $(stat -L -c %a {STATE}/attached/pci-{VF}.json) = 600"
-        ));
-        sriovctl(&["detach", "eth0#1"]).exits(0);
-        assert_clean(&before);
-    }
-    // What others may write into, nobody trusts; the command that mends it is said.
-    ok(&format!(
-        "rm -rf /var/lib/cni/sriov; mkdir -p -m 777 {STATE}/attached {STATE}/journal; chown -R nobody {STATE}"
-    ));
-    sriovctl(&["attach", "eth0#1", "--netns", "blue"]).exits(1).says("chown root: ");
-    call("ADD", "c1", "blue", &of_vf()).exits(1);
-    assert_clean(&before);
-    // A file in place of a directory.
-    for place in [STATE.to_owned(), format!("{STATE}/journal")] {
-        ok(&format!("rm -rf /var/lib/cni/sriov; mkdir -p $(dirname {place}); : > {place}"));
-        sriovctl(&["attach", "eth0#1", "--netns", "blue"]).exits(1).says(&place);
-        call("ADD", "c1", "blue", &of_vf()).exits(1);
-        assert_clean(&before);
-    }
-}
