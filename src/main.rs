@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sriovctl::host::rights;
-use sriovctl::model::rights::{CNI, Right};
+use sriovctl::model::rights::{CNI, NONE, Rights};
 use sriovctl::{cli, cni, commands, host};
 
 fn main() -> ExitCode {
@@ -45,14 +45,14 @@ fn plugin() -> ExitCode {
 }
 
 fn fixipam() -> ExitCode {
-    if let Err(error) = give_up(&[], false) {
+    if let Err(error) = give_up(NONE, false) {
         return error;
     }
     cni::run_fixipam(&env, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())
 }
 
 /// What only says which versions it speaks has no time for it.
-fn give_up(needs: &[Right], starts_programs: bool) -> Result<(), ExitCode> {
+fn give_up(needs: Rights, starts_programs: bool) -> Result<(), ExitCode> {
     if std::env::var_os("CNI_COMMAND").is_some_and(|command| command == "VERSION") {
         return Ok(());
     }

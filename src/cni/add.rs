@@ -9,8 +9,8 @@ use super::log::Level;
 use super::reply::{Interface, Reply};
 use super::{Command, Job};
 use crate::engine::attach::{self as engine, Attached, Choice};
-use crate::engine::neighbours::{Found, Neighbours, give_back, taken_over};
-use crate::engine::store::{Shelf, Store};
+use crate::engine::neighbours::{Found, Neighbours, give_back, namespace_at, taken_over};
+use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Kind, libc_errno};
 use crate::model::facts::Scope;
@@ -31,17 +31,12 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     }
     let netns = netns(job)?;
     let _call = job.lock()?;
-    if let Some(record) = job.current()? {
-        let text = format!(
-            "container {} has the attachment {} already: {}",
-            job.call.container, job.call.ifname, record.device
-        );
-        return Err(Failure::new(Code::Config, text).details("DEL it first"));
-    }
+    let former = job.stored_of_call()?;
+    has_none(job, &former)?;
     not_of_another_plugin(job)?;
     let choice = choice(job, &wish)?;
     let ipam = if wish.addresses { Ipam::of(job.config, job.call, job.input)? } else { None };
-    end_former(job, ipam.as_ref())?;
+    end_former(job, ipam.as_ref(), &former)?;
     let request = request(job, &wish, &netns);
     let attached = {
         let _hold = match &wish.source {
@@ -71,6 +66,22 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     Ok(reply(job, &wish, &netns, &attached, given).render(job.config.version))
 }
 
+/// What is left of a former attachment of the name is in nobody's way; one that holds is.
+fn has_none<K: Kernel + Store>(job: &Job<'_, K>, former: &[Stored]) -> Result<(), Failure> {
+    for stored in former {
+        if let Stored::Attached(record) = stored
+            && !engine::is_over(job.kernel, record)?
+        {
+            let text = format!(
+                "container {} has the attachment {} already: {}",
+                job.call.container, job.call.ifname, record.device
+            );
+            return Err(Failure::new(Code::Config, text).details("DEL it first"));
+        }
+    }
+    Ok(())
+}
+
 /// Another plugin's record of the same attachment, which ours would take the place of: it is all that
 /// says how its VF was.
 fn not_of_another_plugin<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
@@ -78,8 +89,7 @@ fn not_of_another_plugin<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Re
         return Ok(());
     };
     let device = &found.says.device;
-    let find = |path: &String| job.kernel.find_netns(&NetnsChoice::Named(path.clone())).ok();
-    let there = found.netns.as_ref().and_then(find);
+    let there = found.netns.as_ref().and_then(|path| namespace_at(job.kernel, path));
     let seen = job.kernel.inspect(device, there.as_ref())?;
     let is_alive = match &seen.link {
         Some((Place::Netns(at), link)) => {
@@ -104,9 +114,9 @@ fn not_of_another_plugin<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Re
 fn end_former<K: Kernel + Store + Neighbours>(
     job: &Job<'_, K>,
     ipam: Option<&Ipam<'_>>,
+    former: &[Stored],
 ) -> Result<(), Failure> {
-    let former = job.records_of_call()?;
-    for record in &former {
+    for record in former.iter().filter_map(Stored::record) {
         super::del::release(job, record)?;
     }
     let given_back = ipam.filter(|_| !former.is_empty()).map(|ipam| ipam.pass_on(Command::Del));
@@ -146,8 +156,7 @@ fn hold<K: Kernel + Store + Neighbours>(
     job: &Job<'_, K>,
     device: &DeviceId,
 ) -> Result<K::Hold, Failure> {
-    let is_there =
-        |netns: &String| job.kernel.find_netns(&NetnsChoice::Named(netns.clone())).is_ok();
+    let is_there = |netns: &String| namespace_at(job.kernel, netns).is_some();
     let dir = job.place().dir;
     let records = || -> Result<Vec<Found>, Failure> {
         let all = job.kernel.neighbours(dir)?.into_iter();
@@ -182,8 +191,7 @@ fn hold<K: Kernel + Store + Neighbours>(
 /// can give the VF back. Nothing here depends on it.
 fn tell<K: Neighbours>(job: &Job<'_, K>, netns: &NetnsId, attached: &Attached) {
     let record = &attached.record;
-    let place =
-        crate::engine::neighbours::Place { ifname: &job.call.ifname, dir: None, ..job.place() };
+    let place = job.told_place();
     let document = Neighbour::write(&job.config.raw, record, attached.seen.pf_netdev.as_deref());
     let told = job.kernel.tell_neighbours(&place, &record.device, &netns.path, &document);
     if let Err(error) = told {
@@ -302,9 +310,7 @@ pub fn owner<K>(job: &Job<'_, K>) -> Owner {
 
 /// What the engine is asked for.
 pub fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) -> Request {
-    let place =
-        crate::engine::neighbours::Place { ifname: &job.call.ifname, dir: None, ..job.place() };
-    let mut told = vec![job.kernel.told_at(&place)];
+    let mut told = vec![job.kernel.told_at(&job.told_place())];
     if job.tells_container() {
         told.push(job.kernel.container_told_at(&job.place(), netns.inode));
     }

@@ -12,7 +12,7 @@ use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::model::ids::Cidr;
 use crate::model::plan::attach::wanted;
-use crate::model::record::{FORMAT, Record, Wanted};
+use crate::model::record::{Record, Wanted};
 use crate::model::seen::Seen;
 
 /// Compares; every difference is named.
@@ -71,24 +71,13 @@ fn of_another_plugin<K: Kernel + Store + Surroundings + Neighbours>(
             Wanted::default()
         }
     };
-    let moment = job.kernel.moment()?;
     // User space has it, or its driver: there is no interface that could be anywhere.
     let has_none = seen.link.is_none() && seen.is_userspace();
     let record = Record {
-        format: FORMAT,
-        boot_id: moment.boot_id,
-        since: moment.time,
-        device: device.clone(),
-        incarnation: seen.incarnation,
-        vf_of: seen.vf_of.clone(),
-        owner: super::add::owner(job),
-        netns,
         ifname: if has_none { String::new() } else { job.place().ifname.to_owned() },
         original: found.says.original.clone(),
-        ports: Vec::new(),
-        told: Vec::new(),
-        first: None,
         wanted: asked,
+        ..Record::of(&seen, &job.kernel.moment()?, super::add::owner(job), netns)
     };
     let drift = state::drift(&record, &seen).iter().map(ToString::to_string).collect();
     let wrong = against_previous(job, &record, &seen, drift);

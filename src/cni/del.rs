@@ -6,7 +6,7 @@ use super::ipam::Ipam;
 use super::log::Level;
 use super::{Command, Job, is_of};
 use crate::engine::detach::{Detached, detach};
-use crate::engine::neighbours::{Neighbours, Place, give_back, taken_over};
+use crate::engine::neighbours::{Neighbours, give_back, taken_over};
 use crate::engine::state::bring_home;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
@@ -42,7 +42,7 @@ fn devices<K: Kernel + Store + Surroundings + Neighbours>(
         ours.iter().partition(|record| taken_over(job.kernel, record).is_some());
     let mut results: Vec<_> = over.iter().map(|record| release(job, record)).collect();
     if ours.is_empty() {
-        results.extend(by_another(job));
+        results.push(by_another(job));
     }
     results.extend(ours.iter().map(|record| release(job, record)));
     results
@@ -51,53 +51,54 @@ fn devices<K: Kernel + Store + Surroundings + Neighbours>(
 /// Gives back what another plugin attached before the node was switched over, by its record.
 fn by_another<K: Kernel + Store + Surroundings + Neighbours>(
     job: &Job<'_, K>,
-) -> Vec<Result<(), Failure>> {
-    let found = match job.kernel.neighbour(&job.place()) {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            return vec![lost(job)];
-        }
-        Err(error) => return vec![Err(error.into())],
-    };
+) -> Result<(), Failure> {
+    let Some(found) = job.kernel.neighbour(&job.place())? else { return lost(job) };
     job.log.of_device(&found.says.device);
     job.log.line(Level::Info, &format!("another plugin attached it: {}", found.path));
     // The namespace may be gone, or not be named.
     let at = super::add::netns(job).ok();
-    let done = give_back(job.kernel, &found, at.as_ref(), job.place().dir, job.log);
-    vec![done.map_err(Failure::from)]
+    Ok(give_back(job.kernel, &found, at.as_ref(), job.place().dir, job.log)?)
+}
+
+/// No record tells of it; see [`bring_lost_home`].
+fn lost<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
+    match bring_lost_home(job)? {
+        Some(name) => job.log.line(
+            Level::Warning,
+            &format!("it had no record: given back as {name}, with its driver's settings"),
+        ),
+        None => {
+            job.log.line(Level::Info, "there is no such attachment: nothing to give back");
+        }
+    }
+    Ok(())
 }
 
 /// What the configuration names is in the container under the call's name, and no record tells of it:
 /// the directory was lost, or something wrote over the file. Left there, it would come back with
-/// everything that was set for the container when the namespace ends.
-fn lost<K: Kernel + Store + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
-    let nothing = "there is no such attachment: nothing to give back";
-    let named = Wish::read(job.config, job.call).ok().and_then(|wish| match wish.source {
-        Source::Device(address) => Some((DeviceId::from(address), wish.ifname)),
-        _ => None,
-    });
+/// everything that was set for the container when the namespace ends. Returns its name on the host.
+fn bring_lost_home<K: Kernel + Store + Neighbours>(
+    job: &Job<'_, K>,
+) -> Result<Option<String>, Failure> {
     // The namespace may be gone, or not be named; what was in it is on the host then.
-    let (Some((device, ifname)), Ok(netns)) = (named, super::add::netns(job)) else {
-        job.log.line(Level::Info, nothing);
-        return Ok(());
+    let (Ok(wish), Ok(netns)) = (Wish::read(job.config, job.call), super::add::netns(job)) else {
+        return Ok(None);
     };
-    // Or a record of another attachment tells of it: then it is not lost.
-    let mut known = job.kernel.neighbours(job.place().dir)?.into_iter();
-    if known.any(|found| found.says.device == device) {
-        job.log.line(Level::Info, nothing);
-        return Ok(());
+    let Source::Device(address) = wish.source else { return Ok(None) };
+    let device = DeviceId::from(address);
+    // Where a record of another attachment tells of it, it is not lost.
+    let known = job.kernel.neighbours(job.place().dir)?;
+    if known.iter().any(|found| found.says.device == device) {
+        return Ok(None);
     }
     job.log.of_device(&device);
     let is_it =
-        |at: &NetnsId, link: &Link| at.inode == netns.inode && link.name == ifname.to_string();
-    let Some(name) = bring_home(job.kernel, &device, &is_it, job.log)? else {
-        job.log.line(Level::Info, nothing);
-        return Ok(());
-    };
-    let text = format!("it had no record: given back as {name}, with its driver's settings");
-    job.log.line(Level::Warning, &text);
-    let told = job.kernel.told_at(&Place { ifname: &job.call.ifname, dir: None, ..job.place() });
-    Ok(job.kernel.untell(&told, &device, Some(&netns.path))?)
+        |at: &NetnsId, link: &Link| at.inode == netns.inode && link.name == wish.ifname.as_str();
+    let name = bring_home(job.kernel, &device, &is_it, job.log)?;
+    if name.is_some() {
+        job.kernel.untell(&job.kernel.told_at(&job.told_place()), &device, Some(&netns.path))?;
+    }
+    Ok(name)
 }
 
 /// Gives one device back, if it still is this call's, with what was written down of it for others.

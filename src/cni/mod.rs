@@ -30,7 +30,6 @@ use self::config::{Config, LONGEST};
 use self::failure::{Code, Failure};
 use self::log::{Level, Log};
 use self::version::Version;
-use crate::engine::attach::is_over;
 use crate::engine::neighbours::{Neighbours, Place};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
@@ -172,6 +171,11 @@ impl<K> Job<'_, K> {
         }
     }
 
+    /// Where this program writes it down for them.
+    fn told_place(&self) -> Place<'_> {
+        Place { ifname: &self.call.ifname, dir: None, ..self.place() }
+    }
+
     /// Whether the container shall find out which device it has, as with xftony's plugin.
     fn tells_container(&self) -> bool {
         self.config.text("cniDir").is_some()
@@ -187,25 +191,19 @@ impl<K: Kernel + Store> Job<'_, K> {
         Ok(all.iter().filter_map(made).filter(|record| record.owner.ifname.is_some()).collect())
     }
 
-    /// The records of the attachment that the call is about, of a device's first port first.
-    fn records_of_call(&self) -> Result<Vec<Record>, Failure> {
-        let mut all = self.records()?;
-        all.retain(|record| is_of(record, &self.call.container, &self.call.ifname));
-        all.sort_by_key(|record| record.device.port());
+    /// What is kept of the attachment that the call is about, of a device's first port first.
+    fn stored_of_call(&self) -> Result<Vec<Stored>, Failure> {
+        let is_it = |record: &Record| is_of(record, &self.call.container, &self.call.ifname);
+        let mut all = self.kernel.all_stored(Shelf::Attachments)?;
+        all.retain(|stored| stored.record().is_some_and(is_it));
+        all.sort_by_key(|stored| stored.device().port());
         Ok(all)
     }
 
-    /// The same, if it is complete and not over: what is left of others is in nobody's way.
-    fn current(&self) -> Result<Option<Record>, Failure> {
-        for stored in self.kernel.all_stored(Shelf::Attachments)? {
-            if let Stored::Attached(record) = stored
-                && is_of(&record, &self.call.container, &self.call.ifname)
-                && !is_over(self.kernel, &record)?
-            {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
+    /// The same without whether it is finished.
+    fn records_of_call(&self) -> Result<Vec<Record>, Failure> {
+        let all = self.stored_of_call()?;
+        Ok(all.iter().filter_map(Stored::record).cloned().collect())
     }
 
     /// Keeps other calls about the same attachment away: a DEL must not come between the addresses

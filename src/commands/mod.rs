@@ -26,7 +26,7 @@ use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::inventory::Inventory;
-use crate::model::rights::{self, Right};
+use crate::model::rights::{self, Rights};
 use crate::model::step::Step;
 use crate::model::text::{printable, printable_json};
 
@@ -72,7 +72,7 @@ pub fn refuse(error: &Error) -> ExitCode {
 }
 
 /// What the command needs of root's rights, and whether it starts programs that need more.
-pub fn rights(cli: &Cli) -> (&'static [Right], bool) {
+pub fn rights(cli: &Cli) -> (Rights, bool) {
     match &cli.command {
         Command::ListPfs(_) | Command::ListVfs(_) => (rights::LIST, false),
         Command::BindDpdk(args) if args.status => (rights::LIST, false),

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::attach::LOCK_WAIT;
-use super::restore::restore;
+use super::restore::restore_as_ours;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, NetnsChoice, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::neighbour::Neighbour;
-use crate::model::record::{FORMAT, NetnsId, Owner, Record, Wanted};
+use crate::model::record::{NetnsId, Owner, Record};
 use crate::model::seen::Seen;
 use crate::model::step;
 
@@ -106,8 +106,7 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         return Ok(());
     }
     let seen = kernel.inspect(device, None)?;
-    let find = |path: &String| kernel.find_netns(&NetnsChoice::Named(path.clone())).ok();
-    let allocated = found.netns.as_ref().and_then(find);
+    let allocated = found.netns.as_ref().and_then(|path| namespace_at(kernel, path));
     let has_another = all
         .iter()
         .any(|other| other.path != found.path && other.says.device == *device && !other.says.ours);
@@ -115,9 +114,7 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
         (Some(allocated), Some(at)) => allocated.inode != at.inode,
         _ => false,
     };
-    let stored = kernel.stored(Shelf::Attachments, device)?;
-    let is_corrupt = matches!(stored, Some(Stored::Corrupt { .. }));
-    let is_ours_now = match stored {
+    let is_ours_now = match kernel.stored(Shelf::Attachments, device)? {
         None | Some(Stored::Corrupt { .. }) => false,
         // A first try, that could not be ended.
         Some(Stored::Unfinished(record)) => record.owner != owner(found),
@@ -135,14 +132,8 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
     let is_its = is_free && (!found.says.ours || is_there);
     // A file's time tells nothing where the clock was set meanwhile, but what is there was put there.
     if (found.of_this_boot || is_there) && seen.exists && is_its {
-        if is_corrupt {
-            let kept = kernel.set_aside(Shelf::Attachments, device)?;
-            progress.note(&format!("what was no record of {device} is kept as {kept}"));
-        }
         let record = record(kernel, found, &seen)?;
-        // Written down like any other change: should this die, the next one finishes it.
-        kernel.begin(Shelf::Attachments, &record)?;
-        let problems = restore(kernel, &record, progress)?;
+        let problems = restore_as_ours(kernel, &record, progress)?;
         if let Some(first) = problems.first() {
             return Err(Error::new(
                 Kind::Partial,
@@ -152,11 +143,15 @@ pub fn give_back<K: Kernel + Store + Neighbours>(
             .details(problems.iter().skip(1).map(ToString::to_string))
             .hint(format!("run it again: sriovctl detach {device}")));
         }
-        kernel.forget(Shelf::Attachments, device)?;
     }
     // The allocation is this record's only if no other has a claim to it.
     let netns = found.netns.as_deref().filter(|_| is_its || (is_free && found.says.ours));
     kernel.untell(&found.path, device, netns)
+}
+
+/// The namespace that a path of theirs leads to; `None`: it is gone.
+pub fn namespace_at<K: Kernel>(kernel: &K, path: &str) -> Option<NetnsId> {
+    kernel.find_netns(&NetnsChoice::Named(path.to_owned())).ok()
 }
 
 /// The namespace to which another plugin gave the device since, where the record outlived a time in
@@ -167,7 +162,7 @@ pub fn taken_over<K: Kernel + Store>(kernel: &K, record: &Record) -> Option<Stri
         return None;
     }
     let path = kernel.allocated(&record.device).filter(|path| *path != record.netns.path)?;
-    let there = kernel.find_netns(&NetnsChoice::Named(path.clone())).ok()?;
+    let there = namespace_at(kernel, &path)?;
     (there.inode != record.netns.inode).then_some(path)
 }
 
@@ -183,10 +178,8 @@ fn owner(found: &Found) -> Owner {
 
 /// What another plugin wrote down, as ours would have been.
 fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<Record> {
-    let moment = kernel.moment()?;
     let path = found.netns.clone().unwrap_or_default();
-    let there = kernel.find_netns(&NetnsChoice::Named(path.clone())).ok();
-    let netns = there.unwrap_or(NetnsId { path, device: 0, inode: 0 });
+    let netns = namespace_at(kernel, &path).unwrap_or(NetnsId { path, device: 0, inode: 0 });
     let mut original = found.says.original.clone();
     if !found.says.knows_driver {
         original.driver.clone_from(&seen.driver);
@@ -194,19 +187,8 @@ fn record<K: Kernel + Store>(kernel: &K, found: &Found, seen: &Seen) -> Result<R
     original.driver_override.clone_from(&seen.driver_override);
     let owner = owner(found);
     Ok(Record {
-        format: FORMAT,
-        boot_id: moment.boot_id,
-        since: moment.time,
-        device: seen.device.clone(),
-        incarnation: seen.incarnation,
-        vf_of: seen.vf_of.clone(),
-        netns,
         ifname: owner.ifname.clone().unwrap_or_default(),
-        owner,
         original,
-        ports: Vec::new(),
-        told: Vec::new(),
-        first: None,
-        wanted: Wanted::default(),
+        ..Record::of(seen, &kernel.moment()?, owner, netns)
     })
 }

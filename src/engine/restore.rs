@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::restore;
@@ -16,6 +17,27 @@ const STEP_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// More stages than any way back has; reached only by a device that will not stay as it is put.
 const ROUNDS: usize = 12;
+
+/// [`restore`] by a record that is not kept yet: it is written down first like any other change, so that
+/// the next one finishes it should this die, and forgotten when the device is as it was. What is kept of
+/// the device and is no record is put aside.
+pub fn restore_as_ours<K: Kernel + Store>(
+    kernel: &K,
+    record: &Record,
+    progress: &dyn Progress,
+) -> Result<Vec<Error>> {
+    let (shelf, device) = (Shelf::Attachments, &record.device);
+    if matches!(kernel.stored(shelf, device)?, Some(Stored::Corrupt { .. })) {
+        let kept = kernel.set_aside(shelf, device)?;
+        progress.note(&format!("what was no record of {device} is kept as {kept}"));
+    }
+    kernel.begin(shelf, record)?;
+    let problems = restore(kernel, record, progress)?;
+    if problems.is_empty() {
+        kernel.forget(shelf, device)?;
+    }
+    Ok(problems)
+}
 
 /// Makes the device what the record says it was. Returns what could not be done: nothing, when it
 /// is as it was.

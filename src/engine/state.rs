@@ -7,7 +7,7 @@ use super::bind;
 use super::detach::{Detached, detach};
 use super::neighbours::taken_over;
 use super::numvfs;
-use super::restore::restore;
+use super::restore::restore_as_ours;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
@@ -16,7 +16,7 @@ use crate::model::ids::{DeviceId, MacAddr};
 use crate::model::inventory::Pf;
 use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
 use crate::model::plan::attach::{self, Moment};
-use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
+use crate::model::record::{NetnsId, Original, Owner, Record};
 use crate::model::seen::Seen;
 use crate::model::step::{Place, VfAttr};
 
@@ -350,38 +350,21 @@ pub fn bring_home<K: Kernel + Store>(
     if !is_it(at, link) {
         return Ok(None);
     }
-    match kernel.stored(Shelf::Attachments, device)? {
-        // Somebody has it by now, or it was found by its record after all.
-        Some(Stored::Attached(_) | Stored::Unfinished(_)) => return Ok(None),
-        Some(Stored::Corrupt { .. }) => {
-            let kept = kernel.set_aside(Shelf::Attachments, device)?;
-            progress.note(&format!("what was no record of {device} is kept as {kept}"));
-        }
-        None => {}
+    // Somebody has it by now, or it was found by its record after all.
+    if kernel.stored(Shelf::Attachments, device)?.is_some_and(|stored| stored.record().is_some()) {
+        return Ok(None);
     }
-    let moment = kernel.moment()?;
-    let record = foreign_record(&seen, at, link, moment);
-    // Written down like any other change: should this die, the next one finishes it.
-    kernel.begin(Shelf::Attachments, &record)?;
-    let problems = restore(kernel, &record, progress)?;
-    if let Some(first) = problems.first() {
-        return Err(first.clone());
+    let record = foreign_record(&seen, at, link, &kernel.moment()?);
+    match restore_as_ours(kernel, &record, progress)?.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(record.original.name),
     }
-    kernel.forget(Shelf::Attachments, device)?;
-    Ok(record.original.name)
 }
 
-fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Record {
+fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: &Moment) -> Record {
     let is_free = |name: &String| !seen.host_names.contains(name);
+    let owner = Owner { network: "foreign".to_owned(), ..Owner::manual() };
     Record {
-        format: FORMAT,
-        boot_id: moment.boot_id,
-        since: moment.time,
-        device: seen.device.clone(),
-        incarnation: seen.incarnation,
-        vf_of: seen.vf_of.clone(),
-        owner: Owner { network: "foreign".to_owned(), ..Owner::manual() },
-        netns: at.clone(),
         ifname: link.name.clone(),
         original: Original {
             name: Some(link.name.clone()).filter(is_free).or_else(|| seen.spare_name()),
@@ -393,10 +376,7 @@ fn foreign_record(seen: &Seen, at: &NetnsId, link: &Link, moment: Moment) -> Rec
             driver: seen.driver.clone(),
             driver_override: seen.driver_override.clone(),
         },
-        ports: Vec::new(),
-        told: Vec::new(),
-        first: None,
-        wanted: Wanted::default(),
+        ..Record::of(seen, moment, owner, at.clone())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::ids::DeviceId;
 use crate::model::neighbour::Neighbour;
 
 /// Where they are unless a configuration says otherwise (`cniDir`).
-const DIR: &str = "var/lib/cni/sriov";
+pub(super) const DIR: &str = "var/lib/cni/sriov";
 
 impl Host {
     fn neighbour_dir(&self, dir: Option<&str>) -> PathBuf {

@@ -22,13 +22,21 @@ pub fn own<'a>(
     if all.len() < 2 && device.port() == 0 {
         return all.pop();
     }
-    all.sort_by_cached_key(|link| (dev_port(link), link.ifindex));
-    let is_known = all.iter().any(|link| dev_port(link).is_some_and(|port| port > 0));
-    match device.port() {
-        0 => all.first().copied(),
-        port if is_known => all.into_iter().find(|link| dev_port(link) == Some(port)),
-        port => all.get(usize::from(port)).copied(),
-    }
+    let all = all.into_iter().map(|link| (dev_port(link), link.ifindex, link));
+    of_port(all.collect(), device.port())
+}
+
+/// The one of a port among a device's, each with its `dev_port` and its ifindex. A driver that does not
+/// number them makes them in their order.
+fn of_port<T>(mut all: Vec<(Option<u16>, u32, T)>, port: u16) -> Option<T> {
+    all.sort_by_key(|(dev_port, ifindex, _)| (*dev_port, *ifindex));
+    let is_known = all.iter().any(|(dev_port, ..)| dev_port.is_some_and(|port| port > 0));
+    let at = match port {
+        0 => 0,
+        port if is_known => all.iter().position(|(dev_port, ..)| *dev_port == Some(port))?,
+        port => usize::from(port),
+    };
+    (at < all.len()).then(|| all.swap_remove(at).2)
 }
 
 /// Every interface of a device, whatever its port.
@@ -74,17 +82,10 @@ pub fn netdev(dir: &Path, port: u16) -> Option<String> {
     let all = dir.names("net").into_iter().filter_map(|name| {
         let of = dir.dir(&format!("net/{name}"))?;
         let is_other = of.text("phys_port_name").is_some_and(|port| is_representor(&port));
-        (!is_other).then(|| (of.number::<u16>("dev_port"), of.number::<u32>("ifindex"), name))
+        let ifindex = || of.number::<u32>("ifindex").unwrap_or_default();
+        (!is_other).then(|| (of.number::<u16>("dev_port"), ifindex(), name))
     });
-    let mut all: Vec<_> = all.collect();
-    all.sort();
-    let is_known = all.iter().any(|(dev_port, ..)| dev_port.is_some_and(|port| port > 0));
-    let (_, _, name) = match port {
-        0 => all.into_iter().next(),
-        port if is_known => all.into_iter().find(|(dev_port, ..)| *dev_port == Some(port)),
-        port => all.into_iter().nth(usize::from(port)),
-    }?;
-    Some(name)
+    of_port(all.collect(), port)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use crate::error::{Error, Kind, Result};
-use crate::model::rights::Right;
+use crate::model::rights::{Right, Rights};
 
 /// Whether the kernel gave this process rights that its caller lacks: by setuid, setgid or file
 /// capabilities (`AT_SECURE`, getauxval(3)). It was told at the start: nothing is asked or read.
@@ -31,7 +31,7 @@ pub fn borrowed() -> Error {
 /// Programs that are started (modprobe, IPAM plugins) have all of root's again: exec gives root the
 /// whole bounding set, which stays as it is (capabilities(7)). Where `no_new_privs` keeps them from
 /// that, a caller that starts programs must keep everything, and nothing is given up.
-pub fn keep_only(rights: &[Right], starts_programs: bool) -> Result<()> {
+pub fn keep_only(rights: Rights, starts_programs: bool) -> Result<()> {
     if starts_programs && nix::sys::prctl::get_no_new_privs().unwrap_or(false) {
         return Ok(());
     }
@@ -55,7 +55,7 @@ fn put(rights: CapabilitySet) -> rustix::io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: rights, permitted: rights, inheritable })
 }
 
-fn set(rights: &[Right]) -> CapabilitySet {
+fn set(rights: Rights) -> CapabilitySet {
     let one = |right: &Right| match right {
         Right::NetAdmin => CapabilitySet::NET_ADMIN,
         Right::NetRaw => CapabilitySet::NET_RAW,
@@ -68,5 +68,5 @@ fn set(rights: &[Right]) -> CapabilitySet {
         Right::Fowner => CapabilitySet::FOWNER,
         Right::Kill => CapabilitySet::KILL,
     };
-    rights.iter().map(one).collect()
+    rights.iter().copied().flatten().map(one).collect()
 }

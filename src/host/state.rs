@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Host;
 use super::beneath::Dir;
+use super::neighbours::DIR;
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{DeviceId, PciAddress};
@@ -18,7 +19,7 @@ use crate::model::record::{FORMAT, Record, Resize};
 impl Host {
     /// What all of it is below, shared with other plugins. It may be a link: an administrator made it.
     fn state(&self) -> Result<Option<Dir>> {
-        let base = Dir::open(&self.root.join("var/lib/cni/sriov"))?;
+        let base = Dir::open(&self.root.join(DIR))?;
         let base = base.map(Dir::of_root).transpose()?;
         let ours = base.map(|base| base.dir("sriovctl")).transpose()?.flatten();
         ours.map(Dir::of_root).transpose()
@@ -31,7 +32,7 @@ impl Host {
 
     /// The directory, for root only; those above it as others have them.
     fn make_state_dir(&self, kind: &str) -> Result<Dir> {
-        let base = Dir::make(&self.root.join("var/lib/cni/sriov"))?.of_root()?;
+        let base = Dir::make(&self.root.join(DIR))?.of_root()?;
         let ours = base.make_dir("sriovctl", 0o700)?.of_root()?;
         ours.make_dir(kind, 0o700)?.of_root()
     }

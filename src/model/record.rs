@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{DeviceId, MacAddr, VfIndex};
 use super::link::VfSettings;
+use super::plan::attach::Moment;
 use super::plan::replay::SavedVf;
+use super::seen::Seen;
 use super::step::{IpConfig, NodeAccess, VfAttr};
 
 /// The version of the record's shape that this program writes.
@@ -124,6 +126,27 @@ pub struct Wanted {
 }
 
 impl Record {
+    /// One of a device as it is seen; whoever makes it adds what it is called there, how it was where
+    /// that is not how it is, and how it shall be.
+    pub fn of(seen: &Seen, moment: &Moment, owner: Owner, netns: NetnsId) -> Self {
+        Self {
+            format: FORMAT,
+            boot_id: moment.boot_id.clone(),
+            since: moment.time,
+            device: seen.device.clone(),
+            incarnation: seen.incarnation,
+            vf_of: seen.vf_of.clone(),
+            owner,
+            netns,
+            ifname: String::new(),
+            original: seen.original(true),
+            ports: Vec::new(),
+            told: Vec::new(),
+            first: None,
+            wanted: Wanted::default(),
+        }
+    }
+
     /// Whether the record speaks of this device, and not of one that had its address before.
     pub fn is_of(&self, seen: &super::seen::Seen) -> bool {
         self.incarnation.is_none() || self.incarnation == seen.incarnation

@@ -25,58 +25,32 @@ pub enum Right {
     Kill,
 }
 
-/// Lists: where each VF is, and who uses it.
-pub const LIST: &[Right] =
-    &[Right::NetAdmin, Right::SysAdmin, Right::SysPtrace, Right::DacReadSearch];
+/// What a door needs.
+pub type Rights = &'static [&'static [Right]];
+
+/// Where each VF is, and who uses it: what all have in common.
+const LOOK: &[Right] = &[Right::NetAdmin, Right::SysAdmin, Right::SysPtrace, Right::DacReadSearch];
+
+/// A VF into a namespace and back, with a driver of its own.
+const MOVE: &[Right] = &[Right::NetRaw, Right::Syslog, Right::DacOverride, Right::Fowner];
+
+/// Lists.
+pub const LIST: Rights = &[LOOK];
 
 /// `bind-dpdk`, and `set-numvfs`, which makes the bindings that persist.
-pub const BIND: &[Right] = &[
-    Right::NetAdmin,
-    Right::SysAdmin,
-    Right::SysPtrace,
-    Right::DacReadSearch,
-    Right::Syslog,
-    Right::Chown,
-    Right::Fowner,
-];
+pub const BIND: Rights = &[LOOK, &[Right::Syslog, Right::Chown, Right::Fowner]];
 
 /// `attach` and `detach`.
-pub const ATTACH: &[Right] = &[
-    Right::NetAdmin,
-    Right::NetRaw,
-    Right::SysAdmin,
-    Right::SysPtrace,
-    Right::DacReadSearch,
-    Right::Syslog,
-    Right::DacOverride,
-    Right::Fowner,
-];
+pub const ATTACH: Rights = &[LOOK, MOVE];
 
 /// `inspect-state`, which also finishes what `attach` and `bind-dpdk` began.
-pub const STATE: &[Right] = &[
-    Right::NetAdmin,
-    Right::NetRaw,
-    Right::SysAdmin,
-    Right::SysPtrace,
-    Right::DacReadSearch,
-    Right::Syslog,
-    Right::DacOverride,
-    Right::Fowner,
-    Right::Chown,
-];
+pub const STATE: Rights = &[LOOK, MOVE, &[Right::Chown]];
 
 /// The plugin of container runtimes.
-pub const CNI: &[Right] = &[
-    Right::NetAdmin,
-    Right::NetRaw,
-    Right::SysAdmin,
-    Right::SysPtrace,
-    Right::DacReadSearch,
-    Right::Syslog,
-    Right::DacOverride,
-    Right::Fowner,
-    Right::Kill,
-];
+pub const CNI: Rights = &[LOOK, MOVE, &[Right::Kill]];
 
 /// `cni --install`.
-pub const INSTALL: &[Right] = &[Right::DacOverride, Right::Fowner];
+pub const INSTALL: Rights = &[&[Right::DacOverride, Right::Fowner]];
+
+/// An IPAM plugin that only calculates.
+pub const NONE: Rights = &[];

@@ -76,11 +76,11 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
     let device = &record.device;
     let seen = kernel.inspect(device, Some(&record.netns))?;
     let is_binding = shelf == Shelf::Bindings;
-    // Of another boot, or of a VF that was destroyed: those there are now are as their driver made
-    // them. A binding that is complete was ended by other means, and is not to be undone.
     if !is_binding && taken_over(kernel, record).is_some() {
         return kernel.forget(shelf, device);
     }
+    // Of another boot, or of a VF that was destroyed: those there are now are as their driver made
+    // them. A binding that is complete was ended by other means, and is not to be undone.
     let of_another = record.boot_id != kernel.moment()?.boot_id
         || (is_binding && (finished || !record.is_of(&seen)));
     if !of_another {
@@ -96,18 +96,16 @@ pub(in crate::engine) fn clear<K: Kernel + Store>(
         }
     }
     untell(kernel, record)?;
-    // With a binding that was being ended goes what it was: without its journal, and cut off before
-    // the record were gone too, that would be one that holds.
-    let was_ended = is_binding && record.first.is_none();
-    if finished || was_ended {
+    // An attachment ends whole. With a binding that was being ended goes what it was: without its
+    // journal, and cut off before the record were gone too, that would be one that holds.
+    if finished || !is_binding || record.first.is_none() {
         return kernel.forget(shelf, device);
     }
     kernel.abandon(shelf, device)?;
     // One that was being made followed another, which holds again.
     if let Some(Stored::Attached(before)) = kernel.stored(shelf, device)? {
         let seen = kernel.inspect(device, Some(&before.netns))?;
-        let was_ended = record.first.is_none() && record.original == *before.before_binding();
-        if was_ended || !before.is_of(&seen) || seen.driver != before.wanted.driver {
+        if !before.is_of(&seen) || seen.driver != before.wanted.driver {
             return kernel.forget(shelf, device);
         }
     }

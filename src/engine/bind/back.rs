@@ -13,7 +13,7 @@ use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
 use crate::model::plan::restore as way_back;
-use crate::model::record::{FORMAT, Original, Owner, Record, Wanted};
+use crate::model::record::{Original, Owner, Record, Wanted};
 use crate::model::seen::Seen;
 use crate::model::step::Step;
 use crate::model::usage::User;
@@ -193,15 +193,6 @@ fn to_native<K: Kernel + Store + Surroundings>(
 ) -> Result<Record> {
     let moment = kernel.moment()?;
     Ok(Record {
-        format: FORMAT,
-        boot_id: moment.boot_id,
-        since: moment.time,
-        device: seen.device.clone(),
-        incarnation: seen.incarnation,
-        vf_of: seen.vf_of.clone(),
-        owner: Owner::manual(),
-        netns: kernel.host_netns()?,
-        ifname: String::new(),
         original: Original {
             name: None,
             altnames: Vec::new(),
@@ -212,14 +203,12 @@ fn to_native<K: Kernel + Store + Surroundings>(
             driver: Some(driver),
             driver_override: None,
         },
-        ports: Vec::new(),
-        told: Vec::new(),
-        first: None,
         // Cut off without a driver, it must be told that it comes from user space.
         wanted: Wanted {
             driver: seen.driver.clone(),
             no_reset: back.no_reset,
             ..Wanted::default()
         },
+        ..Record::of(seen, &moment, Owner::manual(), kernel.host_netns()?)
     })
 }

@@ -40,21 +40,14 @@ impl<K: Kernel> Job<'_, K> {
     pub(super) fn settle(&self, plan: &Plan, bind_is_wish: bool) -> Result<Settled> {
         let mut problems = Vec::new();
         let mut restored = Vec::new();
-        let mut refused = Vec::new();
         let wanted = &plan.wanted;
         if plan.expects_netdevs && self.options.wait && !bind_is_wish {
             problems.extend(self.wait_for_netdevs(plan)?);
         }
         let now = self.look()?;
-        // The MACs before the drivers: a user-space driver takes its MAC from the PF's setting.
-        for phase in PHASES {
-            self.put_back(&phase(&now, wanted), &mut restored, &mut refused);
-        }
-        let drivers = replay::drivers(&now, wanted);
+        let mut refused = self.put_all_back(&now, wanted, !bind_is_wish, &mut restored);
         if bind_is_wish {
-            self.bind_all(&drivers)?;
-        } else {
-            self.put_back(&drivers, &mut restored, &mut refused);
+            self.bind_all(&replay::drivers(&now, wanted))?;
         }
         if plan.expects_netdevs && self.options.wait && bind_is_wish {
             problems.extend(self.wait_for_netdevs(plan)?);
@@ -63,13 +56,7 @@ impl<K: Kernel> Job<'_, K> {
         let mut pf = self.look()?;
         if !refused.is_empty() {
             // Once more, what is not so yet: a refusal may have been of the moment.
-            refused.clear();
-            for phase in PHASES {
-                self.put_back(&phase(&pf, wanted), &mut restored, &mut refused);
-            }
-            if !bind_is_wish {
-                self.put_back(&replay::drivers(&pf, wanted), &mut restored, &mut refused);
-            }
+            refused = self.put_all_back(&pf, wanted, !bind_is_wish, &mut restored);
             pf = self.look()?;
         }
         problems.append(&mut refused);
@@ -86,6 +73,22 @@ impl<K: Kernel> Job<'_, K> {
             Error::new(Kind::NotFound, format!("{} ({}) has vanished", self.name, self.device))
                 .device(self.name.clone())
         })
+    }
+
+    /// What is not so; returns what was refused. The MACs before the drivers: a user-space driver takes
+    /// its MAC from the PF's setting.
+    fn put_all_back(
+        &self,
+        now: &Pf,
+        wanted: &[SavedVf],
+        drivers_too: bool,
+        restored: &mut Vec<String>,
+    ) -> Vec<Error> {
+        let mut refused = Vec::new();
+        for phase in PHASES.into_iter().chain(drivers_too.then_some(replay::drivers as Phase)) {
+            self.put_back(&phase(now, wanted), restored, &mut refused);
+        }
+        refused
     }
 
     fn put_back(&self, steps: &[Step], restored: &mut Vec<String>, problems: &mut Vec<Error>) {

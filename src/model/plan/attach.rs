@@ -4,7 +4,7 @@ use super::mac::{MacStep, set_mac};
 use super::replay::differences;
 use crate::model::ids::{IfName, MacAddr};
 use crate::model::link::{Link, VfSettings};
-use crate::model::record::{FORMAT, NetnsId, Owner, Record, Wanted};
+use crate::model::record::{NetnsId, Owner, Record, Wanted};
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{IpConfig, LinkSet, Place, Step, VfAttr};
 use crate::model::usage::User;
@@ -94,20 +94,11 @@ pub fn plan(
         (_, None) => String::new(),
     };
     let record = Record {
-        format: FORMAT,
-        boot_id: moment.boot_id.clone(),
-        since: moment.time,
-        device: seen.device.clone(),
-        incarnation: seen.incarnation,
-        vf_of: seen.vf_of.clone(),
-        owner: request.owner.clone(),
-        netns: target.netns.clone(),
         ifname: ifname.clone(),
-        original: seen.original(true),
         ports: seen.ports.clone(),
         told: request.told.clone(),
-        first: None,
         wanted,
+        ..Record::of(seen, moment, request.owner.clone(), target.netns.clone())
     };
     let mut steps = pf_steps(&record, seen);
     match seen.host_link() {

@@ -10,7 +10,7 @@ use crate::model::binding::{DriverState, Ground, Member, NoIommu, Platform};
 use crate::model::facts::Holder;
 use crate::model::ids::{DeviceId, MacAddr};
 use crate::model::link::VfSettings;
-use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Wanted};
+use crate::model::record::{NetnsId, Original, Owner, Record, Wanted};
 use crate::model::seen::Seen;
 use crate::model::step::{NodeAccess, Step, Subject, VfAttr};
 use crate::model::usage::User;
@@ -176,22 +176,12 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         stays_where_it_is(seen)?; // going back would bring it home
     }
     let record = Record {
-        format: FORMAT,
-        boot_id: sight.moment.boot_id.clone(),
-        since: sight.moment.time,
-        device: seen.device.clone(),
-        incarnation: seen.incarnation,
-        vf_of: seen.vf_of.clone(),
-        owner: Owner::manual(),
-        netns: sight.host.clone(),
-        ifname: String::new(),
         original: seen.original(sight.is_named),
-        ports: Vec::new(),
-        told: Vec::new(),
         first: binding
             .map(|record| record.before_binding().clone())
             .or_else(|| as_its_driver_makes_it(seen, ground)),
         wanted,
+        ..Record::of(seen, sight.moment, Owner::manual(), sight.host.clone())
     };
     Ok(Plan { record, notes: notes(request, sight), steps })
 }
