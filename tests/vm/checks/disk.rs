@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::attach::{differences, records, state};
-use super::cni::{assert_clean, call, config, inside, node};
+use super::cni::{allocations, assert_clean, call, config, inside, node};
 use crate::guest::{ok, sh, sriovctl};
 
 /// VF 1, whose record is this file.
@@ -134,7 +134,7 @@ pub fn lost() {
         let settings = ok("ip link show eth0 | grep 'vf 1 '");
         assert!(!settings.contains("vlan") && !settings.contains("00:77"), "{lose}: {settings}");
         assert_eq!(records(), "", "{lose}");
-        assert_eq!(ok("ls /var/lib/cni/sriov/pci/*:* 2> /dev/null || true"), "", "{lose}");
+        assert_eq!(allocations(), "", "{lose}");
         // The name and MTU that it had nobody knows any more; the rest is as the driver made it.
         ok("rm -rf /var/lib/cni/sriov; echo 0 > /sys/class/net/eth0/device/sriov_numvfs
             echo 4 > /sys/class/net/eth0/device/sriov_numvfs");
@@ -199,4 +199,47 @@ pub fn odd_things() {
         }
     }
     println!("    {} odd things in each of 5 directories", things.len());
+}
+
+/// Directories with other modes and owners, or that are links: those that only root may write are used,
+/// and files in them are for root only.
+pub fn odd_directories() {
+    node();
+    let before = state();
+    for make in [
+        format!("mkdir -p {STATE}; chmod 0 {STATE}"),
+        // An administrator put it elsewhere.
+        "mkdir -p /tmp/state-of-lab; ln -s /tmp/state-of-lab /var/lib/cni/sriov".to_owned(),
+        "umask 0".to_owned(),
+    ] {
+        ok(&format!("rm -rf /var/lib/cni/sriov; {make}"));
+        ok(&format!(
+            "umask 0; $S attach eth0#1 --netns blue --name net1 > /dev/null
+            test $(stat -L -c %a {STATE}/attached/pci-{VF}.json) = 600"
+        ));
+        sriovctl(&["detach", "eth0#1"]).exits(0);
+        assert_clean(&before);
+    }
+    // What others may write into, nobody trusts; the command that mends it is said.
+    ok(&format!(
+        "rm -rf /var/lib/cni/sriov; mkdir -p -m 777 {STATE}/attached {STATE}/journal; chown -R nobody {STATE}"
+    ));
+    sriovctl(&["attach", "eth0#1", "--netns", "blue"]).exits(1).says("chown root: ");
+    call("ADD", "c1", "blue", &of_vf()).exits(1);
+    assert_clean(&before);
+    // Nor is a link followed that is below it.
+    ok(&format!(
+        "rm -rf /var/lib/cni/sriov /tmp/elsewhere; mkdir -p /var/lib/cni/sriov /tmp/elsewhere; ln -s /tmp/elsewhere {STATE}"
+    ));
+    sriovctl(&["attach", "eth0#1", "--netns", "blue"]).exits(1).says("a link is not followed");
+    call("ADD", "c1", "blue", &of_vf()).exits(1);
+    assert_eq!(ok("ls /tmp/elsewhere"), "");
+    assert_clean(&before);
+    // A file in place of a directory.
+    for place in [STATE.to_owned(), format!("{STATE}/journal")] {
+        ok(&format!("rm -rf /var/lib/cni/sriov; mkdir -p $(dirname {place}); : > {place}"));
+        sriovctl(&["attach", "eth0#1", "--netns", "blue"]).exits(1).says(&place);
+        call("ADD", "c1", "blue", &of_vf()).exits(1);
+        assert_clean(&before);
+    }
 }

@@ -53,7 +53,7 @@ pub const SCENARIOS: &[Scenario] = &[
     boot(
         "drivers and numbers, every call failing",
         &["--pfs", "1"],
-        checks![points::bind_failing, points::restore_failing],
+        checks![points::bind_failing, points::restore_failing, points::set_numvfs_failing],
     ),
     Scenario {
         name: "booted again",
@@ -80,7 +80,7 @@ pub const SCENARIOS: &[Scenario] = &[
     boot(
         "odd disks",
         &["--pfs", "1"],
-        checks![disk::full, disk::read_only, disk::lost, disk::odd_things,],
+        checks![disk::full, disk::read_only, disk::lost, disk::odd_things, disk::odd_directories,],
     ),
     boot(
         "lists and numbers on two PFs and an NVMe",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::attach::{differences, records, state};
+use super::cni::{allocations, leases};
 use crate::guest::{SRIOVCTL, is_soak, ok, sh};
 use crate::inject::{Fault, Invocation, run};
 
@@ -86,15 +87,11 @@ fn node() -> Value {
     state()
 }
 
-fn leases() -> String {
-    ok("find /var/lib/cni/networks -type f -name '*[.:]*' ! -name 'last*' 2>/dev/null || true")
-}
-
 #[track_caller]
 fn assert_as_before(before: &Value, what: &str) {
     let now = state();
     assert!(now == *before, "{what}: not as before:\n{}", differences(before, &now));
-    let left = records() + &leases() + &ok("ls /var/lib/cni/sriov/pci/*:* 2> /dev/null || true");
+    let left = records() + &leases() + &allocations();
     assert_eq!(left, "", "{what}: left behind");
 }
 
@@ -292,4 +289,7 @@ pub fn bind_failing() {
 }
 pub fn restore_failing() {
     CALLS[5].failing();
+}
+pub fn set_numvfs_failing() {
+    CALLS[6].failing();
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::attach::{differences, records, state};
-use super::cni::{call, config, inside, node};
+use super::cni::{call, config, inside, leases, node};
 use crate::guest::{KEPT, ok, sh, sriovctl};
 
 fn of_vf(vf: u8) -> Value {
@@ -54,6 +54,6 @@ pub fn is_in_nobodys_way_after_it() {
     let now = state();
     assert!(now == before, "not as it was made:\n{}", differences(&before, &now));
     assert_eq!(records(), "");
-    assert_eq!(ok("find /var/lib/cni/networks -type f -name '10.*' ! -name 'last*'"), "", "leases");
+    assert_eq!(leases(), "", "leases");
     ok("umount /var/lib/cni");
 }
