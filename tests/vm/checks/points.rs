@@ -290,6 +290,3 @@ pub fn bind_failing() {
 pub fn restore_failing() {
     CALLS[5].failing();
 }
-pub fn set_numvfs_failing() {
-    CALLS[6].failing();
-}
