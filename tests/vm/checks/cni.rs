@@ -57,10 +57,10 @@ pub fn leases() -> String {
     )
 }
 
-/// Devices that are allocated, as sriov-cni writes it down.
+/// Devices that are allocated, as sriov-cni writes it down; what a killed write left beside is none.
 pub fn allocations() -> String {
     ok(
-        "mkdir -p /var/lib/cni; cd /var/lib/cni; find . -path './sriov/pci/*:*' ! -path '*/vf_lock/*'",
+        "mkdir -p /var/lib/cni; cd /var/lib/cni; find . -path './sriov/pci/*:*' ! -path '*/vf_lock/*' ! -name '.*'",
     )
 }
 
