@@ -100,6 +100,10 @@ pub fn adds_and_dels() {
     while pairs < ALL && (is_soak() || begun.elapsed() < SOME) {
         pair(21 + pairs);
         pairs += 1;
+        // A soak that is cut off has shown something too.
+        if pairs % 500 == 0 {
+            println!("    {pairs} in {} s: {:?}", begun.elapsed().as_secs(), needs(devices[0]));
+        }
     }
     let last = needs(devices[0]);
     println!(
