@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use self::back::{back, propose_back};
 pub use self::persist::appeared;
-pub(super) use self::persist::{bind_persistent_of, carry_over};
+pub(super) use self::persist::{bind_persistent_of, carry_over, forget_gone};
 
 use self::words::refusal_error;
 use super::attach::{LOCK_WAIT, STEP_WITHIN, clear_the_way, no_resize_begun, undo};

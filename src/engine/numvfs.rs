@@ -6,7 +6,7 @@ mod settle;
 use std::time::Duration;
 
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress, Surroundings};
+use super::{Kernel, Progress, Surroundings, bind};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -103,7 +103,7 @@ fn with_bindings<K: Kernel + Store + Surroundings>(
 ) -> Result<Report> {
     let mut report = set_locked(kernel, device, request, options, progress)?;
     if request.driver.is_none() && !request.no_autoprobe {
-        let (bound, problems) = super::bind::bind_persistent_of(kernel, &report.pf, progress);
+        let (bound, problems) = bind::bind_persistent_of(kernel, &report.pf, progress);
         report.bound = bound;
         report.problems.extend(problems);
     }
@@ -132,17 +132,14 @@ fn set_locked<K: Kernel + Store>(
     // Decided anew under the lock: what was seen before it may have changed meanwhile.
     let _guard = kernel.lock_pf(&device, LOCK_WAIT)?;
     undo_begun(kernel, &device, progress)?;
+    bind::forget_gone(kernel, &device)?;
     let Proposal { pf, plan } = propose(kernel, &by_device(&device)?, request)?;
     let plan = plan.map_err(|refusal| refusal_error(&pf, &refusal))?;
     if plan.is_empty() {
         return Ok(Report::unchanged(pf));
     }
     let job = Job { kernel, device, name: pf.name(), options, progress };
-    let report = job.run_safely(&pf, &plan, request);
-    // Of former VFs that came back too: they are new ones.
-    let carried = super::bind::carry_over(kernel, &pf.facts.device);
-    let report = report?;
-    carried.map(|()| report)
+    job.run_safely(&pf, &plan, request)
 }
 
 /// What was begun with a VF and cut off left it in no state to be kept; so did a detach that took its
@@ -225,9 +222,10 @@ pub fn recover<K: Kernel + Store>(
                 .device(device.to_string())
                 .details(problems.iter().map(ToString::to_string)));
         }
-        super::bind::carry_over(kernel, device)?;
+        bind::carry_over(kernel, device)?;
     }
-    kernel.end_resize(device)
+    kernel.end_resize(device)?;
+    bind::forget_gone(kernel, device)
 }
 
 impl<K: Kernel + Store> Job<'_, K> {
@@ -248,16 +246,38 @@ impl<K: Kernel + Store> Job<'_, K> {
         let lost = result
             .as_ref()
             .is_err_and(|error| error.detail_lines().iter().any(|line| is_lost(line)));
-        if !lost {
-            self.kernel.end_resize(&self.device).map_err(|error| {
-                let name = &self.name;
-                error.detail(format!(
-                    "what was written down of this change of {name} could not be removed: \
-                     inspect-state --repair would restore the former VFs"
-                ))
-            })?;
+        if lost {
+            return result;
         }
-        result
+        if let Err(error) = self.end() {
+            return Err(match result {
+                Ok(_) => error,
+                Err(cause) => error.detail(format!("before that: {cause}")),
+            });
+        }
+        // What is left of them holds no longer, and goes before the next change at the latest.
+        let forgotten = bind::forget_gone(self.kernel, &self.device);
+        result.map(|mut report| {
+            report.problems.extend(forgotten.err());
+            report
+        })
+    }
+
+    /// Of former VFs that came back too: they are new ones.
+    fn end(&self) -> Result<()> {
+        let name = &self.name;
+        bind::carry_over(self.kernel, &self.device).map_err(|error| {
+            error.detail(format!(
+                "the bindings of the VFs of {name} could not be carried over to the new ones: \
+                 inspect-state --repair restores the former VFs"
+            ))
+        })?;
+        self.kernel.end_resize(&self.device).map_err(|error| {
+            error.detail(format!(
+                "what was written down of this change of {name} could not be removed: \
+                 inspect-state --repair would restore the former VFs"
+            ))
+        })
     }
 }
 

@@ -351,6 +351,31 @@ fn a_binding_outlives_a_change_of_the_number_that_could_not_begin() {
 }
 
 #[test]
+fn a_binding_outlives_a_change_of_the_number_that_was_cut_off() {
+    let full = (0..6).map(|nth| Faults { full: Some(nth), ..Faults::default() });
+    let dies = (0..30).flat_map(|nth| [(nth, false), (nth, true)]);
+    let dies = dies.map(|dies| Faults { dies: Some(dies), ..Faults::default() });
+    for faults in full.chain(dies) {
+        for count in [1, 2, 6] {
+            let kernel = kernel();
+            let before = kernel.world().vfs[&VF].clone();
+            bind_it(&kernel, &to("vfio-pci")).unwrap();
+            kernel.begin_with(faults.clone());
+            let options = numvfs::Options { timeout: Duration::from_secs(5), wait: true };
+            let request =
+                numbers::Request { count, driver: None, no_autoprobe: false, force: true };
+            let _ = numvfs::set(&kernel, &PF.parse().unwrap(), &request, options, &Silent);
+            repair(&kernel);
+            if kernel.world().vfs.contains_key(&VF) {
+                give_back(&kernel).unwrap();
+                assert_eq!(kernel.world().vfs[&VF], before, "{count} VFs, {faults:?}");
+            }
+            assert!(kernel.bindings.borrow().is_empty(), "{count} VFs, {faults:?}");
+        }
+    }
+}
+
+#[test]
 fn a_way_back_that_is_cut_off_twice_leaves_no_binding_that_holds() {
     for at in 0..9 {
         for again in 0..12 {

@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::inventory::Pf;
 use crate::model::record::Record;
+use crate::model::seen::Seen;
 
 /// What udev calls when a device has appeared. While somebody changes the number of VFs of its PF,
 /// that one makes the bindings, and waiting for it would keep udev from the interfaces that it
@@ -65,29 +66,46 @@ pub(in crate::engine) fn bind_persistent_of<K: Kernel + Store + Surroundings>(
     (bound, problems)
 }
 
-/// After a change of the number of a PF's VFs: bindings of VFs that went are forgotten, as is what
-/// was begun with them; those that were made again are of the new ones.
+/// After a change of the number of a PF's VFs: bindings of VFs that were made again are of the new
+/// ones. The change is ended after it: cut off here, it is undone, and this is done once more.
 pub(in crate::engine) fn carry_over<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
     let shelf = Shelf::Bindings;
-    for stored in kernel.all_stored(shelf)? {
-        let finished = matches!(stored, Stored::Attached(_));
-        let Some(record) = stored.record() else { continue };
-        if record.vf_of.as_ref().is_none_or(|of| of.pf != *pf) {
-            continue;
-        }
-        let seen = kernel.inspect(&record.device, Some(&record.netns))?;
-        let went = record.incarnation.is_none() || !record.is_of(&seen);
-        if seen.exists && !went {
-            continue; // nothing became of it, whichever driver an attachment has given it
-        }
+    for (record, finished, seen) in bindings_of(kernel, pf)? {
         let is_bound = seen.exists && seen.driver == record.wanted.driver;
-        if !is_bound || !finished {
-            kernel.forget(shelf, &record.device)?;
-        } else if !record.is_of(&seen) {
-            let record = Record { incarnation: seen.incarnation, ..record.clone() };
+        // What had been begun was undone before the change: a journal is one of this, cut off.
+        if is_bound && !(finished && record.is_of(&seen)) {
+            let record = Record { incarnation: seen.incarnation, ..record };
             kernel.begin(shelf, &record)?;
             kernel.commit(shelf, &record.device)?;
+        } else if !is_bound && record.incarnation.is_none() {
+            // Whether its VF went cannot be told later.
+            kernel.forget(shelf, &record.device)?;
         }
     }
     Ok(())
+}
+
+/// Forgets bindings of VFs that went: not before a change of the number is ended, since undoing it
+/// brings them back, and before the next, which is not to take one made anew for them.
+pub(in crate::engine) fn forget_gone<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
+    for (record, _, seen) in bindings_of(kernel, pf)? {
+        if !seen.exists || !record.is_of(&seen) {
+            kernel.forget(Shelf::Bindings, &record.device)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bindings of a PF's VFs, whether they are complete, and their devices.
+fn bindings_of<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<Vec<(Record, bool, Seen)>> {
+    let mut found = Vec::new();
+    for stored in kernel.all_stored(Shelf::Bindings)? {
+        let finished = matches!(stored, Stored::Attached(_));
+        let of_pf = |record: &&Record| record.vf_of.as_ref().is_some_and(|of| of.pf == *pf);
+        if let Some(record) = stored.record().filter(of_pf) {
+            let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+            found.push((record.clone(), finished, seen));
+        }
+    }
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! Whether a binding is still true, and putting it right.
 
 use super::back;
-use crate::engine::attach::{LOCK_WAIT, STEP_WITHIN, clear};
+use crate::engine::attach::{LOCK_WAIT, STEP_WITHIN, clear, no_resize_begun};
 use crate::engine::state::{Drift, Verdict, of_settings};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Progress, Surroundings};
@@ -57,6 +57,10 @@ pub(in crate::engine) fn repair<K: Kernel + Store + Surroundings>(
 ) -> Result<String> {
     let pf = kernel.inspect(device, None)?.vf_of.map(|of| of.pf);
     let guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
+    if let Some(pf) = &pf {
+        // Its VF may come back, and the record with it.
+        no_resize_begun(kernel, pf)?;
+    }
     let shelf = Shelf::Bindings;
     let record = match kernel.stored(shelf, device)? {
         None => return Ok("it was put right meanwhile".to_owned()),
