@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::store::{Shelf, Store, Stored};
 use super::{Kernel, Progress};
 use crate::error::{Error, Kind, Result};
+use crate::model::assemble::is_userspace_driver;
 use crate::model::plan::restore;
 use crate::model::record::Record;
 use crate::model::seen::Seen;
@@ -47,6 +48,9 @@ pub fn restore<K: Kernel>(
     progress: &dyn Progress,
 ) -> Result<Vec<Error>> {
     let begun = kernel.now();
+    if let Some(stuck) = reset_bare(kernel, record, progress)? {
+        return Ok(vec![stuck]);
+    }
     let mut last: Vec<Step> = Vec::new();
     let mut problems: Vec<Error> = Vec::new();
     for _ in 0..ROUNDS {
@@ -90,6 +94,28 @@ pub fn restore<K: Kernel>(
         last = steps;
     }
     Ok(problems)
+}
+
+/// What had no driver before and has none again may have been cut off before its reset: nothing shows
+/// that, and a reset too many does no harm. Returns the error of one that still waits in the kernel.
+fn reset_bare<K: Kernel>(
+    kernel: &K,
+    record: &Record,
+    progress: &dyn Progress,
+) -> Result<Option<Error>> {
+    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+    let is_bare = seen.exists && seen.driver.is_none() && record.original.driver.is_none();
+    let was_userspace = record.wanted.driver.as_deref().is_some_and(is_userspace_driver);
+    if is_bare && was_userspace && !record.wanted.no_reset {
+        let step = Step::Reset { device: record.device.clone() };
+        progress.stage(&phrase(&step, &seen), 0);
+        match kernel.apply(&step, STEP_WITHIN) {
+            Err(error) if error.kind() == Kind::TimedOut => return Ok(Some(error)),
+            Err(error) => progress.note(&format!("{error}; going on without")),
+            Ok(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Looks, waiting for an interface that must come.

@@ -197,6 +197,22 @@ fn a_vf_without_a_driver_goes_back_to_none() {
 }
 
 #[test]
+fn a_vf_that_had_no_driver_is_reset_though_its_way_back_was_cut_off() {
+    for at in 0..6 {
+        for after in [false, true] {
+            let kernel = kernel();
+            kernel.change_vf(VF, |vf| (vf.driver, vf.netdev) = (None, None));
+            bind_it(&kernel, &to("vfio-pci")).unwrap();
+            kernel.begin_with(Faults { dies: Some((at, after)), ..Faults::default() });
+            let _ = give_back(&kernel);
+            repair(&kernel);
+            let vf = kernel.world().vfs[&VF].clone();
+            assert_eq!(vf.dirty, vf.driver.is_some(), "killed at {at}, {after}");
+        }
+    }
+}
+
+#[test]
 fn every_refusal_names_its_reason_and_changes_nothing() {
     let address = || User::Address("192.0.2.1/24".into());
     let holder = || Holder { node: "/dev/vfio/1".into(), pid: 7, comm: "dpdk".into() };
