@@ -6,7 +6,7 @@ use sriovctl::model::ids::MacAddr;
 use sriovctl::model::link::VfSettings;
 use sriovctl::model::record::Record;
 
-use super::super::kernel::VfState;
+use super::super::kernel::{Netdev, VfState};
 use super::model::Vf;
 use super::steps::Fault;
 
@@ -16,6 +16,29 @@ pub fn mac_stays(known: &mut Vf, record: &Record) {
     let now = record.before_binding().settings.as_ref().and_then(|settings| settings.mac);
     if known.base.settings.mac == Some(MacAddr::ZERO) && now.is_some() {
         known.base.settings.mac = now;
+    }
+}
+
+/// What was begun before was undone, but for names that others had: the next record begins without.
+pub fn names_stay(known: &mut Vf, record: &Record, taken: &BTreeSet<String>) {
+    let Some(now) = &record.before_binding().name else { return };
+    for was in [&mut known.base, &mut known.home] {
+        let Some(netdev) = &mut was.netdev else { continue };
+        if taken.contains(&netdev.name) {
+            netdev.name.clone_from(now);
+        }
+        let Netdev { name, altnames, .. } = netdev;
+        altnames.retain(|alt| !taken.contains(alt) && alt != name);
+    }
+}
+
+/// Another interface took its name, or an altname, and it had to come back without.
+pub fn do_without(names: &BTreeSet<String>, was: &mut VfState, is: &VfState) {
+    if let (Some(was), Some(is)) = (&mut was.netdev, &is.netdev) {
+        if names.contains(&was.name) {
+            was.name.clone_from(&is.name);
+        }
+        was.altnames.retain(|alt| !names.contains(alt) && is.name != *alt);
     }
 }
 

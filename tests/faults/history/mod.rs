@@ -19,7 +19,7 @@ use sriovctl::engine::Silent;
 use sriovctl::engine::bind::{Back, back};
 use sriovctl::engine::detach::detach;
 
-use self::compare::{differing, is_taken};
+use self::compare::{differing, do_without, is_taken};
 use self::model::Model;
 use self::sight::Sight;
 use self::steps::{Act, Fault, NAMESPACES, Step, VFS};
@@ -143,8 +143,10 @@ fn undo_all(kernel: &FakeKernel, model: &mut Model) -> Result<(), String> {
     }
     for (vf, known) in &model.vfs {
         let Some(is) = now.world.vfs.get(vf) else { continue };
-        if !known.murky && known.base != *is {
-            return Err(format!("VF {vf}: {}", differing(is, &known.base)));
+        let mut base = known.base.clone();
+        do_without(&now.host_names(*vf), &mut base, is);
+        if !known.murky && base != *is {
+            return Err(format!("VF {vf}: {}", differing(is, &base)));
         }
     }
     Ok(())
@@ -163,9 +165,6 @@ impl Sight {
 /// each other's could not get them.
 fn free_names(kernel: &FakeKernel, model: &mut Model) {
     let now = Sight::of(kernel);
-    if !now.resizes.is_empty() {
-        return; // the former VFs come first
-    }
     let vfs: Vec<u16> = model.vfs.keys().copied().collect();
     for vf in vfs {
         let has_record = now.attachment(vf).is_some() || now.binding(vf).is_some();
@@ -177,14 +176,17 @@ fn free_names(kernel: &FakeKernel, model: &mut Model) {
         }
         let names = netdev.altnames.iter().chain([&netdev.name]).cloned().collect();
         if model.vfs.iter().any(|(other, known)| {
-            *other != vf && (is_taken(&known.base, &names) || is_taken(&known.home, &names))
+            *other != vf
+                && (is_taken(&known.base, &names)
+                    || is_taken(&known.home, &names)
+                    || now.is_claimed(*other, &names))
         }) {
             kernel.change_vf(vf, |is| {
                 let netdev = is.netdev.as_mut().unwrap();
                 (netdev.name, netdev.altnames) = (format!("zz{vf}"), Vec::new());
             });
-            // Of what has a record that one says what it shall be called.
-            if !has_record {
+            // Of what has a record that one says what it shall be called, as does one of the former VFs.
+            if !has_record && now.resizes.is_empty() {
                 model.adopt(vf, &Sight::of(kernel));
             }
         }

@@ -7,7 +7,7 @@ use sriovctl::model::record::Record;
 
 use super::super::kernel::{VfState, device_of};
 use super::act::Said;
-use super::compare::{differing, forgive, mac_stays, struck};
+use super::compare::{differing, do_without, forgive, mac_stays, names_stay, struck};
 use super::sight::Sight;
 use super::steps::{Act, Fault, Other, Step};
 
@@ -220,8 +220,18 @@ impl Model {
         }
         // What is away is called as they like there.
         let is_away = is.netdev.as_ref().is_some_and(|netdev| netdev.netns.is_some());
-        let names = if is_away { BTreeSet::new() } else { now.host_names(vf) };
+        let mut names = if is_away { BTreeSet::new() } else { now.host_names(vf) };
         let known = self.vfs.get_mut(&vf).unwrap();
+        let has = now.attachment(vf).or_else(|| now.binding(vf)).map(|(_, record)| record);
+        if let Some((false, begun)) = before.binding(vf) {
+            // A way back from a binding that was cut off ends without a name that is taken, though
+            // whoever has that may be given back right after it.
+            let taken = before.host_names(vf);
+            if let Some(record) = has.filter(|record| *record != begun) {
+                names_stay(known, record, &taken);
+            }
+            names.extend(taken.into_iter().filter(|_| !is_away));
+        }
         if struck(*fault) && before.was_begun(vf) {
             let binding = now.bindings.get(&device_of(vf));
             let binding = binding.and_then(|(journal, done)| journal.as_ref().or(done.as_ref()));
@@ -288,13 +298,7 @@ impl Model {
         }
         self.compared += 1;
         let mut expected = known.home.clone();
-        // Another interface took its name, or an altname, and it had to come back without.
-        if let (Some(was), Some(is)) = (&mut expected.netdev, &is.netdev) {
-            if names.contains(&was.name) {
-                was.name.clone_from(&is.name);
-            }
-            was.altnames.retain(|alt| !names.contains(alt) && is.name != *alt);
-        }
+        do_without(&names, &mut expected, is);
         forgive(*fault, &mut expected, Some(is));
         if matches!(act, Act::Repair { .. }) && now.binding(vf).is_some() {
             expected.settings = is.settings.clone(); // set again as recorded

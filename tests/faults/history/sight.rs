@@ -88,6 +88,19 @@ impl Sight {
         netdev.and_then(|netdev| netdev.netns) != Some(record.netns.inode)
     }
 
+    /// Whether a record of a VF, or of its PF's VFs, says that it had one of these names.
+    pub fn is_claimed(&self, vf: u16, names: &BTreeSet<String>) -> bool {
+        let records = [self.attachment(vf), self.binding(vf)];
+        let mut claimed = records.into_iter().flatten().flat_map(|(_, record)| {
+            let were = [&record.original, record.before_binding()];
+            were.into_iter().flat_map(|was| was.altnames.iter().chain(&was.name))
+        });
+        let all_saved = self.resizes.values().flat_map(|resize| &resize.saved);
+        let saved = all_saved.filter(|saved| saved.index.0 == vf);
+        let mut saved = saved.flat_map(|saved| saved.altnames.iter().chain(&saved.name));
+        claimed.any(|name| names.contains(name)) || saved.any(|name| names.contains(name))
+    }
+
     /// Names and altnames of the host's interfaces but that of a VF.
     pub fn host_names(&self, but: u16) -> BTreeSet<String> {
         let mut world = self.world.clone();

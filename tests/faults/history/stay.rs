@@ -15,6 +15,8 @@ impl Model {
         before: &Sight,
         now: &Sight,
     ) -> Result<(), String> {
+        let is_of_pool =
+            matches!(act, Act::Attach { of: Pick::Pool, .. } | Act::Add { of: Pick::Pool, .. });
         let chosen = said.as_ref().ok().and_then(|chosen| chosen.as_ref());
         let is_own = |vf: u16| match act {
             Act::Attach { of: Pick::Vf(own), .. } | Act::Add { of: Pick::Vf(own), .. } => {
@@ -53,7 +55,13 @@ impl Model {
             let cleared = now.attachment(vf).is_none()
                 && (before.records.contains_key(&device) || before.bindings.contains_key(&device));
             let may_clear = matches!(act, Act::Attach { .. } | Act::Add { .. });
-            ensure(same || (cleared && may_clear), || {
+            // One that could not be given back whole keeps its record, and the next one is tried.
+            let kept = before.records.get(&device) == now.records.get(&device)
+                && before.bindings.get(&device) == now.bindings.get(&device);
+            let was_left = before.was_begun(vf)
+                || before.attachment(vf).is_some_and(|(_, record)| before.is_dead(vf, record));
+            let is_tried = is_of_pool && was_left && kept;
+            ensure(same || (cleared && may_clear) || is_tried, || {
                 format!("VF {vf} was changed, which is none of its business")
             })?;
         }
@@ -77,8 +85,8 @@ impl Model {
         for vf in 0..8 {
             let (was, is) = (before.world.vfs.get(&vf), now.world.vfs.get(&vf));
             let (Some(was), Some(is), Some(known)) = (was, is, self.vfs.get_mut(&vf)) else {
-                if is.is_none() && !now.resizes.is_empty() {
-                    continue; // it may come back
+                if !now.resizes.is_empty() {
+                    continue; // it may come back, or go again
                 }
                 let device = device_of(vf);
                 let has =
