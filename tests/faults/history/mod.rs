@@ -186,7 +186,7 @@ fn free_names(kernel: &FakeKernel, model: &mut Model) {
                 (netdev.name, netdev.altnames) = (format!("zz{vf}"), Vec::new());
             });
             // Of what has a record that one says what it shall be called, as does one of the former VFs.
-            if !has_record && now.resizes.is_empty() {
+            if !has_record && !now.is_resizing() {
                 model.adopt(vf, &Sight::of(kernel));
             }
         }

@@ -209,7 +209,7 @@ impl Model {
             }
             return Ok(());
         };
-        if now.resizes.values().any(|resize| resize.boot_id == now.boot) {
+        if now.is_resizing() {
             if let Some(known) = self.vfs.get_mut(&vf) {
                 known.murky = true;
             }
@@ -218,20 +218,8 @@ impl Model {
         if !self.vfs.contains_key(&vf) {
             self.adopt(vf, now);
         }
-        // What is away is called as they like there.
-        let is_away = is.netdev.as_ref().is_some_and(|netdev| netdev.netns.is_some());
-        let mut names = if is_away { BTreeSet::new() } else { now.host_names(vf) };
         let known = self.vfs.get_mut(&vf).unwrap();
-        let has = now.attachment(vf).or_else(|| now.binding(vf)).map(|(_, record)| record);
-        if let Some((false, begun)) = before.binding(vf) {
-            // A way back from a binding that was cut off ends without a name that is taken, though
-            // whoever has that may be given back right after it.
-            let taken = before.host_names(vf);
-            if let Some(record) = has.filter(|record| *record != begun) {
-                names_stay(known, record, &taken);
-            }
-            names.extend(taken.into_iter().filter(|_| !is_away));
-        }
+        let names = known.names_of_others(vf, before, now);
         if struck(*fault) && before.was_begun(vf) {
             let binding = now.bindings.get(&device_of(vf));
             let binding = binding.and_then(|(journal, done)| journal.as_ref().or(done.as_ref()));
@@ -328,6 +316,27 @@ impl Model {
             })?;
         }
         Ok(())
+    }
+}
+
+impl Vf {
+    /// Names that it cannot have.
+    fn names_of_others(&mut self, vf: u16, before: &Sight, now: &Sight) -> BTreeSet<String> {
+        let mut names = now.host_names(vf);
+        if let Some((false, begun)) = before.binding(vf) {
+            // A way back from a binding that was cut off ends without a name that is taken, though
+            // whoever has that may be given back right after it.
+            let taken = before.host_names(vf);
+            let has = now.attachment(vf).or_else(|| now.binding(vf));
+            if let Some((_, record)) = has.filter(|(_, record)| *record != begun) {
+                names_stay(self, record, &taken);
+            }
+            names.extend(taken);
+        }
+        // What is away is called as they like there.
+        let netdev = now.world.vfs.get(&vf).and_then(|vf| vf.netdev.as_ref());
+        let is_away = netdev.is_some_and(|netdev| netdev.netns.is_some());
+        if is_away { BTreeSet::new() } else { names }
     }
 }
 

@@ -58,6 +58,11 @@ impl Sight {
             || journal.is_some_and(|record| record.boot_id == self.boot)
     }
 
+    /// Whether a change of the number of VFs is begun; of this boot, whose VFs may come back.
+    pub fn is_resizing(&self) -> bool {
+        self.resizes.values().any(|resize| resize.boot_id == self.boot)
+    }
+
     /// Whether nothing is begun and not ended, and no record is of what is gone.
     pub fn is_quiet(&self) -> bool {
         let mut records = self.records.iter();
@@ -95,7 +100,8 @@ impl Sight {
             let were = [&record.original, record.before_binding()];
             were.into_iter().flat_map(|was| was.altnames.iter().chain(&was.name))
         });
-        let all_saved = self.resizes.values().flat_map(|resize| &resize.saved);
+        let begun = self.resizes.values().filter(|resize| resize.boot_id == self.boot);
+        let all_saved = begun.flat_map(|resize| &resize.saved);
         let saved = all_saved.filter(|saved| saved.index.0 == vf);
         let mut saved = saved.flat_map(|saved| saved.altnames.iter().chain(&saved.name));
         claimed.any(|name| names.contains(name)) || saved.any(|name| names.contains(name))

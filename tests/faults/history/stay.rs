@@ -85,7 +85,7 @@ impl Model {
         for vf in 0..8 {
             let (was, is) = (before.world.vfs.get(&vf), now.world.vfs.get(&vf));
             let (Some(was), Some(is), Some(known)) = (was, is, self.vfs.get_mut(&vf)) else {
-                if !now.resizes.is_empty() {
+                if now.is_resizing() {
                     continue; // it may come back, or go again
                 }
                 let device = device_of(vf);
