@@ -220,7 +220,7 @@ impl Model {
         }
         let known = self.vfs.get_mut(&vf).unwrap();
         let names = known.names_of_others(vf, before, now);
-        if struck(*fault) && before.was_begun(vf) {
+        if struck(*fault) && before.was_left(vf) {
             let binding = now.bindings.get(&device_of(vf));
             let binding = binding.and_then(|(journal, done)| journal.as_ref().or(done.as_ref()));
             let record = binding.or_else(|| now.attachment(vf).map(|(_, record)| record));

@@ -58,6 +58,12 @@ impl Sight {
             || journal.is_some_and(|record| record.boot_id == self.boot)
     }
 
+    /// The same, or an attachment that is over: whoever takes the VF next gives it back first.
+    pub fn was_left(&self, vf: u16) -> bool {
+        let is_dead = |(_, record)| self.is_dead(vf, record);
+        self.was_begun(vf) || self.attachment(vf).is_some_and(is_dead)
+    }
+
     /// Whether a change of the number of VFs is begun; of this boot, whose VFs may come back.
     pub fn is_resizing(&self) -> bool {
         self.resizes.values().any(|resize| resize.boot_id == self.boot)

@@ -58,9 +58,7 @@ impl Model {
             // One that could not be given back whole keeps its record, and the next one is tried.
             let kept = before.records.get(&device) == now.records.get(&device)
                 && before.bindings.get(&device) == now.bindings.get(&device);
-            let was_left = before.was_begun(vf)
-                || before.attachment(vf).is_some_and(|(_, record)| before.is_dead(vf, record));
-            let is_tried = is_of_pool && was_left && kept;
+            let is_tried = is_of_pool && before.was_left(vf) && kept;
             ensure(same || (cleared && may_clear) || is_tried, || {
                 format!("VF {vf} was changed, which is none of its business")
             })?;
