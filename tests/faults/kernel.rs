@@ -429,11 +429,11 @@ impl FakeKernel {
             }
             Step::SetLink { attr, vf: of } => {
                 if let LinkAttr::Name(name) = attr {
-                    let taken = world.vfs.iter().any(|(index, vf)| {
-                        *index != of.index.0
-                            && vf.netdev.as_ref().is_some_and(|netdev| netdev.name == *name)
-                    });
-                    if taken {
+                    // An altname keeps others from the name, and its own interface, too.
+                    let mut others = world.clone();
+                    let own = others.vfs.remove(&of.index.0).and_then(|vf| vf.netdev);
+                    let is_own = own.is_some_and(|netdev| netdev.altnames.contains(name));
+                    if is_own || names_in(&others, None).contains(name) {
                         return Err(Self::refused(step, 17));
                     }
                 }
