@@ -208,7 +208,7 @@ pub fn recover<K: Kernel + Store>(
     let Some(resize) = kernel.resizes()?.into_iter().find(|resize| resize.pf == *device) else {
         return Ok(());
     };
-    if resize.boot_id == kernel.moment()?.boot_id {
+    if !resize.ended && resize.boot_id == kernel.moment()?.boot_id {
         let name = device.to_string();
         let options = Options { timeout: RECOVER_WITHIN, wait: true };
         let job = Job { kernel, device: device.clone(), name, options, progress };
@@ -233,7 +233,7 @@ impl<K: Kernel + Store> Job<'_, K> {
     /// no longer needed.
     fn run_safely(&self, pf: &Pf, plan: &Plan, request: &Request) -> Result<Report> {
         let moment = self.kernel.moment()?;
-        self.kernel.begin_resize(&Resize {
+        let mut resize = Resize {
             format: FORMAT,
             boot_id: moment.boot_id,
             since: moment.time,
@@ -241,7 +241,9 @@ impl<K: Kernel + Store> Job<'_, K> {
             before: plan.before,
             autoprobe: pf.facts.autoprobe,
             saved: plan.saved.clone(),
-        })?;
+            ended: false,
+        };
+        self.kernel.begin_resize(&resize)?;
         let result = self.run(plan, request);
         let lost = result
             .as_ref()
@@ -249,35 +251,57 @@ impl<K: Kernel + Store> Job<'_, K> {
         if lost {
             return result;
         }
-        if let Err(error) = self.end() {
+        if let Err(error) = self.carry_over() {
             return Err(match result {
                 Ok(_) => error,
                 Err(cause) => error.detail(format!("before that: {cause}")),
             });
         }
-        // What is left of them holds no longer, and goes before the next change at the latest.
-        let forgotten = bind::forget_gone(self.kernel, &self.device);
-        result.map(|mut report| {
-            report.problems.extend(forgotten.err());
-            report
-        })
+        let left: Vec<Error> = match self.end(&mut resize) {
+            // What is left of them holds no longer, and goes before the next change at the latest.
+            Ok(left) => {
+                left.into_iter().chain(bind::forget_gone(self.kernel, &self.device).err()).collect()
+            }
+            Err(error) => vec![error],
+        };
+        match result {
+            Ok(mut report) => {
+                report.problems.extend(left);
+                Ok(report)
+            }
+            Err(cause) => Err(cause.details(left.iter().map(ToString::to_string))),
+        }
     }
 
     /// Of former VFs that came back too: they are new ones.
-    fn end(&self) -> Result<()> {
-        let name = &self.name;
+    fn carry_over(&self) -> Result<()> {
         bind::carry_over(self.kernel, &self.device).map_err(|error| {
             error.detail(format!(
-                "the bindings of the VFs of {name} could not be carried over to the new ones: \
-                 inspect-state --repair restores the former VFs"
-            ))
-        })?;
-        self.kernel.end_resize(&self.device).map_err(|error| {
-            error.detail(format!(
-                "what was written down of this change of {name} could not be removed: \
-                 inspect-state --repair would restore the former VFs"
+                "the bindings of the VFs of {} could not be carried over to the new ones: \
+                 inspect-state --repair restores the former VFs",
+                self.name
             ))
         })
+    }
+
+    /// Forgets what was written down. Where that cannot be, it shall at least say that nothing is to
+    /// come back; returns what is left then.
+    fn end(&self, resize: &mut Resize) -> Result<Option<Error>> {
+        let Err(error) = self.kernel.end_resize(&self.device) else { return Ok(None) };
+        resize.ended = true;
+        let name = &self.name;
+        if self.kernel.begin_resize(resize).is_ok() {
+            let what = format!(
+                "what was written down of this change of {name} is left, and says that it ended"
+            );
+            return Ok(Some(
+                error.detail(what).hint("remove it with: sriovctl inspect-state --repair"),
+            ));
+        }
+        Err(error.detail(format!(
+            "what was written down of this change of {name} could not be removed: \
+             inspect-state --repair would restore the former VFs"
+        )))
     }
 }
 

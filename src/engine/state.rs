@@ -116,7 +116,11 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     }
     for resize in kernel.resizes()? {
         let pf = inventory.pfs.iter().find(|pf| pf.facts.device == resize.pf);
-        let why = format!("a change of its VFs ({} before) was cut off", resize.before);
+        let why = if resize.ended {
+            "a change of its VFs ended, but what was written down of it is left".to_owned()
+        } else {
+            format!("a change of its VFs ({} before) was cut off", resize.before)
+        };
         entries.push(Entry {
             name: pf.map_or_else(|| resize.pf.to_string(), Pf::name),
             device: resize.pf,

@@ -175,6 +175,10 @@ pub struct Resize {
     pub autoprobe: Option<bool>,
     /// Each of them as it was.
     pub saved: Vec<SavedVf>,
+    /// Whether it has ended, so that nothing is to come back: written where a record of it could not be
+    /// removed.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 impl Owner {

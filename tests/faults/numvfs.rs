@@ -370,3 +370,36 @@ proptest! {
         count_case(&KILLED, "resize killed at a step");
     }
 }
+
+#[test]
+fn a_resize_whose_journal_cannot_be_removed_is_done_and_stays_done() {
+    let kernel = configured(4);
+    // The first write keeps what would be lost, the second removes it.
+    kernel.faults.borrow_mut().full = Some(1);
+    let report = run(&kernel, &request(6)).unwrap();
+    let said: Vec<String> =
+        report.problems.iter().flat_map(|error| error.detail_lines().to_vec()).collect();
+    assert!(said.iter().any(|line| line.contains("says that it ended")), "{said:?}");
+    let after = kernel.world();
+    assert_eq!(after.vfs.len(), 6);
+    let [entry] = &state::examine(&kernel).unwrap()[..] else { panic!("one entry") };
+    assert!(matches!(&entry.verdict, state::Verdict::Unfinished(why) if why.contains("ended")));
+
+    recover(&kernel, &entry.device, &Silent).unwrap();
+    assert_eq!(kernel.world(), after);
+    assert_eq!(state::examine(&kernel).unwrap().len(), 0);
+}
+
+#[test]
+fn a_resize_that_was_undone_and_whose_journal_cannot_be_removed_says_both() {
+    let kernel = configured(4);
+    let before = kernel.world();
+    kernel.faults.borrow_mut().makes_at_most = Some(4);
+    kernel.faults.borrow_mut().full = Some(1);
+    let error = run(&kernel, &request(6)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    let lines = error.detail_lines();
+    assert!(lines.iter().any(|line| line.contains("former 4 VFs")), "{error:?}");
+    assert!(lines.iter().any(|line| line.contains("writing a record")), "{error:?}");
+    assert_eq!(kernel.world(), before);
+}

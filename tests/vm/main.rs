@@ -10,6 +10,7 @@ mod cri;
 mod guest;
 mod hold;
 mod inject;
+mod table;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -71,6 +72,7 @@ fn run_all(filters: &[String]) -> ExitCode {
         workers.into_iter().map(|worker| worker.join().expect("a worker")).collect::<Vec<_>>()
     });
     let (passed, failed) = results.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    table::print();
     println!("\nvm checks: {passed} passed, {failed} failed");
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -167,7 +169,9 @@ fn boot(
             |rest: &str| checks.iter().find(|name| is(rest, name)).map(|name| (*name).to_owned());
         passed.extend(line.strip_prefix("ok ").and_then(named));
         failed.extend(line.strip_prefix("FAILED ").and_then(named));
-        println!("{line}");
+        if !table::keep(&line) {
+            println!("{line}");
+        }
         std::io::stdout().flush().expect("stdout");
     }
     let status = child.wait().expect("its end");

@@ -53,7 +53,7 @@ pub const SCENARIOS: &[Scenario] = &[
     boot(
         "drivers and numbers, every call failing",
         &["--pfs", "1"],
-        checks![points::bind_failing, points::restore_failing],
+        checks![points::bind_failing, points::restore_failing, points::set_numvfs_failing],
     ),
     Scenario {
         name: "booted again",
