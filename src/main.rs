@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sriovctl::host::rights;
-use sriovctl::model::rights::{CNI, NONE, Rights};
+use sriovctl::model::rights::{CNI, LIST, NONE, Rights};
 use sriovctl::{cli, cni, commands, host};
 
 fn main() -> ExitCode {
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         _ if args.len() <= 1 && std::env::var_os("CNI_COMMAND").is_some() => return plugin(),
         _ => {}
     }
+    if commands::complete::is_asked() {
+        return complete(args);
+    }
     match cli::Cli::try_parse() {
         Ok(cli) if commands::serves(&cli) => plugin(),
         Ok(cli) => {
@@ -34,6 +37,16 @@ fn main() -> ExitCode {
         }
         Err(error) => commands::usage(&error, std::env::args_os()),
     }
+}
+
+/// A shell asks what could come next, on the host or on the tree that its words name.
+fn complete(words: Vec<OsString>) -> ExitCode {
+    if let Err(error) = rights::keep_only(LIST, false) {
+        return commands::refuse(&error);
+    }
+    let root = words.windows(2).find(|two| two[0] == "--root").map(|two| two[1].clone());
+    let root = root.unwrap_or_else(|| "/".into());
+    commands::complete::answer(host::Host::new(Path::new(&root)), words)
 }
 
 fn plugin() -> ExitCode {

@@ -7,11 +7,12 @@ mod cni;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
-use clap_complete::Shell;
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::Value;
 use sriovctl::cli::Cli;
+use sriovctl::commands::complete;
 
 const EXIT_CODES: [(&str, &str); 9] = [
     ("0", "Done, or it was so already."),
@@ -75,19 +76,30 @@ const FILES: [(&str, &str); 9] = [
     ("/run/netns", "Named network namespaces, where VFs are looked for."),
 ];
 
-const ENVIRONMENT: [(&str, &str); 2] = [
+const ENVIRONMENT: [(&str, &str); 3] = [
     ("NO_COLOR", "When set and not empty, no colours are used."),
     ("COLUMNS", "Width of tables where the terminal does not tell its own."),
+    (
+        "SRIOVCTL_COMPLETE",
+        "Set by the completion scripts: bash, zsh or fish asks what could come next.",
+    ),
 ];
 
 /// Every generated file: its path in the repository, and its text.
 pub fn all() -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
-    for (shell, name) in
-        [(Shell::Bash, "sriovctl.bash"), (Shell::Zsh, "_sriovctl"), (Shell::Fish, "sriovctl.fish")]
-    {
+    let shells: [(&dyn EnvCompleter, &str); 3] =
+        [(&Bash, "sriovctl.bash"), (&Zsh, "_sriovctl"), (&Fish, "sriovctl.fish")];
+    for (shell, name) in shells {
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "sriovctl", &mut text);
+        let [program, variable] = ["sriovctl", complete::VARIABLE];
+        shell.write_registration(variable, program, program, program, &mut text).expect("memory");
+        if shell.name() == "zsh" {
+            // Loaded on the first use, by the name of its file: it shall complete then already.
+            text.extend(
+                b"[ \"$funcstack[1]\" = _sriovctl ] && _clap_dynamic_completer_sriovctl \"$@\"\n",
+            );
+        }
         files.push((PathBuf::from("completions").join(name), text));
     }
     let mut root = Cli::command();

@@ -6,6 +6,7 @@ mod attach;
 mod bind_dpdk;
 mod bind_status;
 mod bind_view;
+pub mod complete;
 mod console;
 mod detach;
 mod inspect_state;

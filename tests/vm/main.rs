@@ -11,6 +11,7 @@ mod guest;
 mod hold;
 mod inject;
 mod table;
+mod terminal;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};

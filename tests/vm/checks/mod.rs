@@ -13,6 +13,7 @@ mod points;
 mod reboot;
 mod refusals;
 mod soak;
+mod terminal;
 
 use crate::Scenario;
 use crate::guest::Check;
@@ -70,6 +71,15 @@ pub const SCENARIOS: &[Scenario] = &[
             order::a_clock_that_is_set,
             order::two_hundred_at_once,
             soak::adds_and_dels,
+        ],
+    ),
+    boot(
+        "at a terminal",
+        &["--pfs", "1"],
+        checks![
+            terminal::bash_completes_with_what_is_free,
+            terminal::zsh_completes_with_what_is_free,
+            terminal::fish_completes_with_what_is_free,
         ],
     ),
     boot(

@@ -1,0 +1,205 @@
+//! Live completions: what a shell's completion script asks this program for while a command is typed.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Command, CommandFactory};
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+
+use crate::cli::Cli;
+use crate::engine::Kernel;
+use crate::engine::state::{self, Entry};
+use crate::engine::store::{Shelf, Store};
+use crate::model::facts::Scope;
+use crate::model::inventory::{Inventory, Pf, Vf};
+
+/// The variable by which a completion script says which shell asks.
+pub const VARIABLE: &str = "SRIOVCTL_COMPLETE";
+
+/// What an operand or option names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Pf,
+    PfOrVf,
+    /// A VF that nobody uses.
+    FreeVf,
+    /// Something that was attached, or is away.
+    Attached,
+    /// A VF to bind, or with --restore one that was bound.
+    ToBind,
+    Recorded,
+    Netns,
+    Container,
+    Driver,
+}
+
+/// Which operand or option of which subcommand names what.
+const VALUES: [(&str, &str, What); 17] = [
+    ("list-pfs", "pfs", What::Pf),
+    ("list-pfs", "driver", What::Driver),
+    ("list-vfs", "vfs", What::PfOrVf),
+    ("list-vfs", "driver", What::Driver),
+    ("set-numvfs", "pf", What::Pf),
+    ("set-numvfs", "driver", What::Driver),
+    ("bind-dpdk", "vfs", What::ToBind),
+    ("bind-dpdk", "driver", What::Driver),
+    ("attach", "vf", What::FreeVf),
+    ("attach", "pf", What::Pf),
+    ("attach", "pool", What::PfOrVf),
+    ("attach", "netns", What::Netns),
+    ("attach", "container", What::Container),
+    ("detach", "vfs", What::Attached),
+    ("detach", "netns", What::Netns),
+    ("detach", "container", What::Container),
+    ("inspect-state", "only", What::Recorded),
+];
+
+/// Whether a shell asks.
+pub fn is_asked() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|shell| !shell.is_empty() && shell != "0")
+}
+
+/// Answers the shell, on standard output. What cannot be found out is not offered: whoever presses
+/// the tabulator has no use for an error.
+pub fn answer<K: Kernel + Store + Send + Sync + 'static>(
+    kernel: K,
+    words: Vec<OsString>,
+) -> ExitCode {
+    let kernel = Arc::new(kernel);
+    let restores = words.iter().any(|word| word == "--restore" || word == "-r");
+    let here = std::env::current_dir().ok();
+    let factory = || with_values(Cli::command(), &kernel, restores);
+    match CompleteEnv::with_factory(factory).var(VARIABLE).try_complete(words, here.as_deref()) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => super::usage(&error, std::iter::empty()),
+    }
+}
+
+fn with_values<K>(command: Command, kernel: &Arc<K>, restores: bool) -> Command
+where
+    K: Kernel + Store + Send + Sync + 'static,
+{
+    VALUES.iter().fold(command, |command, (subcommand, id, what)| {
+        let kernel = Arc::clone(kernel);
+        let find = move || candidates(kernel.as_ref(), *what, restores);
+        command.mut_subcommand(*subcommand, |subcommand| {
+            // One by one `mut_arg` would put each behind the others: operands have an order.
+            subcommand.mut_args(|arg| {
+                let is_it = arg.get_id() == *id;
+                if is_it { arg.add(ArgValueCandidates::new(find.clone())) } else { arg }
+            })
+        })
+    })
+}
+
+fn candidates<K: Kernel + Store>(
+    kernel: &K,
+    what: What,
+    restores: bool,
+) -> Vec<CompletionCandidate> {
+    let found = match what {
+        What::Netns => namespaces(kernel),
+        What::Container => containers(kernel),
+        What::Attached => recorded(kernel, Some(Shelf::Attachments)),
+        What::ToBind if restores => recorded(kernel, Some(Shelf::Bindings)),
+        What::Recorded => recorded(kernel, None),
+        What::Pf | What::PfOrVf | What::FreeVf | What::ToBind | What::Driver => {
+            let scope = Scope { here_only: what == What::Pf, ..Scope::default() };
+            kernel
+                .observe(scope)
+                .map(|inventory| of_inventory(&inventory, what))
+                .unwrap_or_default()
+        }
+    };
+    let offer = |(value, help): (String, String)| {
+        CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))
+    };
+    found.into_iter().filter(|(value, _)| is_harmless(value)).map(offer).collect()
+}
+
+/// Shells put what is offered into the line as it is: whoever may name a namespace shall not write
+/// commands for root.
+fn is_harmless(value: &str) -> bool {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "._:#/@+-".contains(c);
+    !value.starts_with('-') && value.chars().all(harmless)
+}
+
+type Found = Vec<(String, String)>;
+
+fn of_inventory(inventory: &Inventory, what: What) -> Found {
+    let pf_of = |pf: &Pf| {
+        let driver = pf.facts.driver.as_deref().unwrap_or("no driver");
+        let total = pf.facts.total_vfs.map_or_else(String::new, |total| format!(" of {total}"));
+        (pf.name(), format!("{driver}, {}{total} VFs", pf.vfs.len()))
+    };
+    let vfs = || inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
+    let vf_of = |(pf, vf): (&Pf, &Vf)| {
+        let driver = vf.facts.driver.as_deref().unwrap_or("no driver");
+        let user = vf.users.first().map_or_else(|| "free".to_owned(), ToString::to_string);
+        (pf.vf_name(vf.index()), format!("{user}, {driver}"))
+    };
+    let is_free = |(_, vf): &(&Pf, &Vf)| vf.users.is_empty();
+    match what {
+        What::Pf => inventory.pfs.iter().map(pf_of).collect(),
+        What::PfOrVf => inventory.pfs.iter().map(pf_of).chain(vfs().map(vf_of)).collect(),
+        What::FreeVf | What::ToBind => vfs().filter(is_free).map(vf_of).collect(),
+        What::Driver => {
+            let used = vfs().filter_map(|(_, vf)| vf.facts.driver.as_deref());
+            let mut names: Vec<&str> = used.chain(["vfio-pci", "uio_pci_generic"]).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.into_iter().map(|name| (name.to_owned(), String::new())).collect()
+        }
+        _ => Found::new(),
+    }
+}
+
+fn recorded<K: Kernel + Store>(kernel: &K, shelf: Option<Shelf>) -> Found {
+    let entries = state::examine(kernel).unwrap_or_default().into_iter();
+    let wanted = entries.filter(|entry| shelf.is_none_or(|shelf| entry.shelf == shelf));
+    let owner = |entry: &Entry| entry.record.as_ref().map(|record| record.owner.to_string());
+    let of = |entry: Entry| {
+        let help = format!("{}, {}", entry.verdict.word(), owner(&entry).unwrap_or_default());
+        (entry.name, help.trim_end_matches(", ").to_owned())
+    };
+    wanted.map(of).collect()
+}
+
+fn namespaces<K: Kernel>(kernel: &K) -> Found {
+    let all = kernel.namespaces().unwrap_or_default().into_iter();
+    all.filter_map(|netns| Some((netns.name?, String::new()))).collect()
+}
+
+fn containers<K: Kernel>(kernel: &K) -> Found {
+    let all = kernel.namespaces().unwrap_or_default().into_iter();
+    all.filter_map(|netns| Some((netns.container?, netns.comm.unwrap_or_default()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::{Cli, VALUES, is_harmless};
+
+    #[test]
+    fn what_has_live_values_is_there() {
+        let cli = Cli::command();
+        for (subcommand, id, _) in VALUES {
+            let subcommand = cli.find_subcommand(subcommand).expect(subcommand);
+            assert!(subcommand.get_arguments().any(|arg| arg.get_id() == id), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_would_run_is_not_offered() {
+        for bad in ["a$(reboot)", "a;b", "a b", "`x`", "--force", "a\nb", "\u{1b}[2J", "~root", "*"]
+        {
+            assert!(!is_harmless(bad), "{bad}");
+        }
+        for good in ["eth0#3", "0000:3b:00.0", "blue", "/run/netns/x", "3f2a91c0"] {
+            assert!(is_harmless(good), "{good}");
+        }
+    }
+}
