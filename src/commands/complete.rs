@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
@@ -70,11 +70,29 @@ pub fn answer<K: Kernel + Store + Send + Sync + 'static>(
     let kernel = Arc::new(kernel);
     let restores = words.iter().any(|word| word == "--restore" || word == "-r");
     let here = std::env::current_dir().ok();
-    let factory = || with_values(Cli::command(), &kernel, restores);
+    let is_option = typed(&words).to_string_lossy().starts_with('-');
+    let factory = || {
+        let command = with_values(Cli::command(), &kernel, restores);
+        if is_option { command } else { operands_first(command) }
+    };
     match CompleteEnv::with_factory(factory).var(VARIABLE).try_complete(words, here.as_deref()) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => super::usage(&error, std::iter::empty()),
     }
+}
+
+/// The word that is being typed. fish does not say which one it is: it is the last.
+fn typed(words: &[OsString]) -> OsString {
+    let line: Vec<&OsString> = words.iter().skip_while(|word| *word != "--").skip(1).collect();
+    let at = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|at| at.parse::<usize>().ok());
+    let word = at.map_or(line.last(), |at| line.get(at));
+    word.map(|word| OsString::clone(word)).unwrap_or_default()
+}
+
+/// Options only where there is nothing else to offer: thirty of them would hide four VFs.
+fn operands_first(command: Command) -> Command {
+    let hide = |arg: Arg| if arg.is_positional() { arg } else { arg.hide(true) };
+    command.mut_args(hide).mut_subcommands(|subcommand| subcommand.mut_args(hide))
 }
 
 fn with_values<K>(command: Command, kernel: &Arc<K>, restores: bool) -> Command

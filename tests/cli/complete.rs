@@ -26,6 +26,8 @@ fn operands_are_the_pfs_and_vfs_of_the_host() {
     let vfs = offered(&tree, &["attach", "eth0#"]);
     assert!(vfs.contains(&"eth0#1".to_owned()), "{vfs:?}");
     assert!(vfs.iter().all(|name| name.starts_with("eth0#")), "{vfs:?}");
+    let all = offered(&tree, &["attach", ""]);
+    assert!(all.contains(&"eth0#1".to_owned()) && !all.contains(&"--mac".to_owned()), "{all:?}");
     let drivers = offered(&tree, &["set-numvfs", "eth0", "4", "--driver", ""]);
     assert_eq!(drivers, ["igbvf", "uio_pci_generic", "vfio-pci"]);
 }
