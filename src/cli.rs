@@ -197,11 +197,11 @@ Examples:
   sriovctl set-numvfs eth0 0 --force"
 )]
 pub struct SetNumvfs {
-    /// The PF
-    pub pf: Selector,
-    /// How many VFs it shall have
+    /// The PF (asked for at a terminal)
+    pub pf: Option<Selector>,
+    /// How many VFs it shall have (asked for at a terminal)
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65535))]
-    pub count: u32,
+    pub count: Option<u32>,
     /// Bind every VF to this driver
     #[arg(long, value_name = "NAME", conflicts_with = "no_autoprobe", value_parser = driver_name)]
     pub driver: Option<String>,

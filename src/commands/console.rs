@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::interrupt::{self, Asking};
 use crate::cli::ColorWhen;
 use crate::engine::Progress;
 use crate::error::{Error, Kind, Result};
@@ -70,6 +71,7 @@ impl Console {
 
     /// Lets somebody choose; no choice is an error.
     pub fn select(question: &str, items: &[String]) -> Result<usize> {
+        let _asking = Asking::begin();
         let asked = dialoguer::Select::new()
             .with_prompt(question)
             .items(items.iter().map(|item| printable(item)))
@@ -79,12 +81,16 @@ impl Console {
         match asked {
             Ok(Some(chosen)) => Ok(chosen),
             Ok(None) => Err(nothing("")),
-            Err(dialoguer::Error::IO(error)) => Err(nothing(&format!(" ({error})"))),
+            Err(dialoguer::Error::IO(error)) => {
+                interrupt::end_if(&error);
+                Err(nothing(&format!(" ({error})")))
+            }
         }
     }
 
     /// Lets somebody choose some; none is an error.
     pub fn select_some(question: &str, items: &[String]) -> Result<Vec<usize>> {
+        let _asking = Asking::begin();
         let asked = dialoguer::MultiSelect::new()
             .with_prompt(format!("{question} (space marks, enter ends)"))
             .items(items.iter().map(|item| printable(item)))
@@ -93,8 +99,28 @@ impl Console {
         match asked {
             Ok(Some(chosen)) if !chosen.is_empty() => Ok(chosen),
             Ok(_) => Err(nothing("")),
-            Err(dialoguer::Error::IO(error)) => Err(nothing(&format!(" ({error})"))),
+            Err(dialoguer::Error::IO(error)) => {
+                interrupt::end_if(&error);
+                Err(nothing(&format!(" ({error})")))
+            }
         }
+    }
+
+    /// Asks for a number; an empty line is `present`.
+    pub fn number(question: &str, present: u32, most: u32) -> Result<u32> {
+        let _asking = Asking::begin();
+        let asked =
+            dialoguer::Input::<u32>::new()
+                .with_prompt(printable(question))
+                .default(present)
+                .validate_with(|number: &u32| {
+                    if *number <= most { Ok(()) } else { Err(format!("at most {most}")) }
+                })
+                .interact_text_on(&dialoguer::console::Term::stderr());
+        asked.map_err(|dialoguer::Error::IO(error)| {
+            interrupt::end_if(&error);
+            Error::new(Kind::Usage, format!("no number was given ({error})"))
+        })
     }
 
     /// Bold on standard error, where it takes colours.
@@ -105,6 +131,7 @@ impl Console {
     /// Asks yes or no; no is the answer to an empty line. The question is made of `lines`.
     pub fn confirm(lines: &[String]) -> Result<bool> {
         let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
+        let _asking = Asking::begin();
         let asked = dialoguer::Confirm::new()
             .with_prompt(lines.join("\n"))
             .default(false)
@@ -112,6 +139,7 @@ impl Console {
         match asked {
             Ok(answer) => Ok(answer.unwrap_or(false)),
             Err(dialoguer::Error::IO(error)) => {
+                interrupt::end_if(&error);
                 Err(Error::new(Kind::Busy, format!("no answer ({error}); nothing was changed")))
             }
         }
@@ -157,6 +185,10 @@ impl Progress for Bar {
         if let Some(bar) = &self.bar {
             bar.set_position(count);
         }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        interrupt::is_interrupted()
     }
 
     fn note(&self, text: &str) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::console::{Bar, Console};
 use super::say::{self, line};
-use super::{StepView, netns_choice, step_views, write_json, writing};
+use super::{StepView, interrupt, netns_choice, step_views, write_json, writing};
 use crate::cli::Detach;
 use crate::engine::detach::{self as engine, Detached};
 use crate::engine::state::{self, Verdict};
@@ -45,10 +45,15 @@ pub fn run<K: Kernel + Store>(
     console: &Console,
     out: &mut dyn Write,
 ) -> Result<Option<Error>> {
-    let devices = devices(args, kernel)?;
+    let devices = devices(args, kernel, console)?;
     let mut views = Vec::new();
     let mut failures = Vec::new();
     for device in &devices {
+        if interrupt::is_interrupted() {
+            let why = "interrupted before it was detached; it is attached as it was";
+            failures.push(Error::new(Kind::Failed, format!("{device}: {why}")));
+            continue;
+        }
         let view = if args.dry_run {
             propose(kernel, device)
         } else {
@@ -120,7 +125,11 @@ fn write_text(out: &mut dyn Write, args: &Detach, views: &[DeviceView]) -> std::
 }
 
 /// The devices that are meant: named, or recorded for the namespace, or without an owner.
-fn devices<K: Kernel + Store>(args: &Detach, kernel: &K) -> Result<Vec<DeviceId>> {
+fn devices<K: Kernel + Store>(
+    args: &Detach,
+    kernel: &K,
+    console: &Console,
+) -> Result<Vec<DeviceId>> {
     if args.all_stale {
         let entries = state::examine(kernel)?.into_iter();
         let lost =
@@ -134,10 +143,32 @@ fn devices<K: Kernel + Store>(args: &Detach, kernel: &K) -> Result<Vec<DeviceId>
         return Ok(meant.map(|record| record.device.clone()).collect());
     }
     if args.vfs.is_empty() {
-        return Err(Error::new(Kind::Usage, "what shall be detached is missing")
-            .hint("name a VF, or one of --netns, --pid, --container, --all-stale"));
+        return if console.can_ask() && !args.json { ask(kernel) } else { Err(missing()) };
     }
     named(args, kernel)
+}
+
+fn missing() -> Error {
+    Error::new(Kind::Usage, "what shall be detached is missing")
+        .hint("name a VF, or one of --netns, --pid, --container, --all-stale")
+}
+
+/// Somebody at a terminal chooses.
+fn ask<K: Kernel + Store>(kernel: &K) -> Result<Vec<DeviceId>> {
+    let mut entries = state::examine(kernel)?;
+    entries.retain(|entry| entry.shelf == Shelf::Attachments && entry.record.is_some());
+    if entries.is_empty() {
+        return Err(Error::new(Kind::NotFound, "nothing is attached; nothing was changed"));
+    }
+    let line = |entry: &state::Entry| {
+        let word = entry.verdict.word();
+        let Some(record) = &entry.record else { return entry.name.clone() };
+        let (netns, ifname) = (&record.netns.path, &record.ifname);
+        format!("{:<12} {}  {ifname} in {netns}  {word}", entry.name, entry.device)
+    };
+    let lines: Vec<String> = entries.iter().map(line).collect();
+    let chosen = Console::select_some("What to detach", &lines)?;
+    Ok(chosen.into_iter().map(|at| entries[at].device.clone()).collect())
 }
 
 fn named<K: Kernel + Store>(args: &Detach, kernel: &K) -> Result<Vec<DeviceId>> {

@@ -10,6 +10,7 @@ pub mod complete;
 mod console;
 mod detach;
 mod inspect_state;
+mod interrupt;
 mod list_pfs;
 #[cfg(test)]
 mod list_tests;
@@ -37,6 +38,9 @@ use self::say::line;
 /// Runs the command line on a host.
 pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
+    if changes(&cli.command) {
+        interrupt::catch();
+    }
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
     let result = result.and_then(|later| match out.flush() {
@@ -82,6 +86,16 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
         Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
         Command::InspectState(_) => (rights::STATE, true),
         Command::Cni(_) => (rights::INSTALL, false),
+    }
+}
+
+/// Whether something may be changed, which is not to be cut off half-way.
+fn changes(command: &Command) -> bool {
+    match command {
+        Command::ListPfs(_) | Command::ListVfs(_) | Command::Cni(_) => false,
+        Command::InspectState(args) => args.repair,
+        Command::BindDpdk(args) => !args.status,
+        Command::SetNumvfs(_) | Command::Attach(_) | Command::Detach(_) => true,
     }
 }
 

@@ -13,7 +13,10 @@ use crate::engine::numvfs::{self, Options, Proposal, Report};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
+use crate::model::facts::Scope;
+use crate::model::inventory::{Inventory, Pf};
 use crate::model::plan::numvfs::{InUse, Plan, Refusal, Request};
+use crate::model::selector::Selector;
 
 /// The JSON document, see `schemas/set-numvfs.schema.json`.
 #[derive(Serialize)]
@@ -54,17 +57,18 @@ pub fn run<K: Kernel + Store + Surroundings>(
     console: &Console,
     out: &mut dyn Write,
 ) -> Result<Option<Error>> {
+    let (pf, count) = operands(args, kernel, console)?;
     let mut request = Request {
-        count: args.count,
+        count,
         driver: args.driver.clone(),
         no_autoprobe: args.no_autoprobe,
         force: args.force,
     };
     if args.dry_run {
-        return dry_run(args, kernel, &request, out).map(|()| None);
+        return dry_run(args, kernel, &pf, &request, out).map(|()| None);
     }
     let asks = !request.force && !args.json && console.can_ask();
-    if asks && let Some(vfs) = in_use(args, kernel, &request)? {
+    if asks && let Some(vfs) = in_use(kernel, &pf, &request)? {
         request.force = Console::confirm(&question(&vfs))?;
         if !request.force {
             return Err(Error::new(Kind::Busy, "nothing was changed"));
@@ -72,7 +76,7 @@ pub fn run<K: Kernel + Store + Surroundings>(
     }
     let options = Options { timeout: timeout(args), wait: !args.no_wait };
     let bar = Bar::new(console);
-    let report = numvfs::set(kernel, &args.pf, &request, options, &bar);
+    let report = numvfs::set(kernel, &pf, &request, options, &bar);
     bar.clear();
     let report = report?;
     if args.json {
@@ -87,12 +91,55 @@ fn timeout(args: &SetNumvfs) -> Duration {
     Duration::from_secs(args.timeout)
 }
 
-fn in_use<K: Kernel>(
-    args: &SetNumvfs,
-    kernel: &K,
-    request: &Request,
-) -> Result<Option<Vec<InUse>>> {
-    match numvfs::propose(kernel, &args.pf, request)?.plan {
+/// The PF and the number; somebody at a terminal is asked for what is missing.
+fn operands<K: Kernel>(args: &SetNumvfs, kernel: &K, console: &Console) -> Result<(Selector, u32)> {
+    if let (Some(pf), Some(count)) = (&args.pf, args.count) {
+        return Ok((pf.clone(), count));
+    }
+    if !console.can_ask() || args.json {
+        let what = if args.pf.is_none() { "the PF is missing" } else { "the number is missing" };
+        return Err(Error::new(Kind::Usage, what)
+            .hint("say both: sriovctl set-numvfs PF N; see the PFs: sriovctl list-pfs"));
+    }
+    let inventory = kernel.observe(Scope { change: true, ..Scope::default() })?;
+    let pf = match &args.pf {
+        Some(pf) => pf.pf(&inventory)?,
+        None => ask_for_pf(&inventory)?,
+    };
+    let count = match args.count {
+        Some(count) => count,
+        None => ask_for_count(pf)?,
+    };
+    let name = pf.facts.device.pci().map_or_else(|| pf.name(), |pci| pci.to_string());
+    let selector = name.parse().map_err(|error: String| Error::new(Kind::Failed, error))?;
+    Ok((args.pf.clone().unwrap_or(selector), count))
+}
+
+fn ask_for_pf(inventory: &Inventory) -> Result<&Pf> {
+    let pfs: Vec<&Pf> = inventory.pfs.iter().collect();
+    if pfs.is_empty() {
+        return Err(Error::new(Kind::NotFound, "no device of this host can have VFs")
+            .hint("look for the reason: dmesg | grep -i -e sr-iov -e iommu"));
+    }
+    let line = |pf: &&Pf| {
+        let driver = pf.facts.driver.as_deref().unwrap_or("no driver");
+        let total = pf.facts.total_vfs.map_or_else(String::new, |total| format!(" of {total}"));
+        let used = pf.vfs.iter().filter(|vf| !vf.users.is_empty()).count();
+        let vfs = pf.vfs.len();
+        format!("{:<12} {}  {driver}  {vfs}{total} VFs, {used} in use", pf.name(), pf.facts.device)
+    };
+    let lines: Vec<String> = pfs.iter().map(line).collect();
+    Ok(pfs[Console::select("PF", &lines)?])
+}
+
+fn ask_for_count(pf: &Pf) -> Result<u32> {
+    let most = pf.facts.total_vfs.unwrap_or(u32::from(u16::MAX));
+    let question = format!("Number of VFs of {}, 0 to {most}", pf.name());
+    Console::number(&question, pf.num_vfs(), most)
+}
+
+fn in_use<K: Kernel>(kernel: &K, pf: &Selector, request: &Request) -> Result<Option<Vec<InUse>>> {
+    match numvfs::propose(kernel, pf, request)?.plan {
         Err(Refusal::InUse(vfs)) => Ok(Some(vfs)),
         _ => Ok(None),
     }
@@ -108,10 +155,11 @@ fn question(vfs: &[InUse]) -> Vec<String> {
 fn dry_run<K: Kernel>(
     args: &SetNumvfs,
     kernel: &K,
+    selector: &Selector,
     request: &Request,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let Proposal { pf, plan } = numvfs::propose(kernel, &args.pf, request)?;
+    let Proposal { pf, plan } = numvfs::propose(kernel, selector, request)?;
     let plan = plan.map_err(|refusal| numvfs::refusal_error(&pf, &refusal))?;
     let replay = numvfs::replay_preview(&pf, &plan);
     let (name, address) = (pf.name(), pf.facts.device.to_string());

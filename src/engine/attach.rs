@@ -16,7 +16,7 @@ pub(super) use self::ports::clear_ports;
 use self::words::refusal_error;
 use super::state::Drift;
 use super::store::{Shelf, Store};
-use super::{Kernel, Progress, Surroundings};
+use super::{Kernel, Progress, Surroundings, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -211,6 +211,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let broken =
             |error| Failed::Broken(undo(kernel, Shelf::Attachments, &record, error, self.progress));
         for step in &plan.steps {
+            unless_interrupted(self.progress).map_err(broken)?;
             self.progress.stage(&step.to_string(), 0);
             kernel.apply(step, STEP_WITHIN).map_err(broken)?;
         }
@@ -283,6 +284,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
 
     fn run(&self, plan: &Plan, before: &Seen) -> Result<(Seen, Vec<Attached>)> {
         for step in &plan.steps {
+            unless_interrupted(self.progress)?;
             let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
             self.progress.stage(&phrase, 0);
             match self.kernel.apply(step, STEP_WITHIN) {

@@ -17,7 +17,7 @@ pub(super) use self::persist::{bind_persistent_of, carry_over, forget_gone};
 use self::words::refusal_error;
 use super::attach::{LOCK_WAIT, STEP_WITHIN, clear_the_way, no_resize_begun, undo};
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress, Surroundings};
+use super::{Kernel, Progress, Surroundings, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::binding::{Ground, NoIommu, Platform};
@@ -227,6 +227,7 @@ fn run<K: Kernel + Store + Surroundings>(
 ) -> Result<(bool, Seen)> {
     let mut changed = false;
     for step in &plan.steps {
+        unless_interrupted(progress)?;
         let name = &look.seen.name;
         progress.stage(&step.to_string().replace(&look.seen.device.to_string(), name), 0);
         let applied = kernel.apply(step, STEP_WITHIN).map_err(|error| match step {

@@ -11,7 +11,7 @@ pub mod store;
 
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::binding::{DriverState, Ground, HugePages, Platform};
 use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
@@ -143,6 +143,18 @@ pub trait Progress {
     fn done(&self, count: u64);
     /// Something worth a line, e.g. a VF that is being bound again.
     fn note(&self, text: &str);
+    /// Whether somebody wants it to end: no further step is begun then, and what was done is undone.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Refuses to go on once somebody wants it to end.
+fn unless_interrupted(progress: &dyn Progress) -> Result<()> {
+    if progress.is_interrupted() {
+        return Err(Error::new(Kind::Failed, "interrupted"));
+    }
+    Ok(())
 }
 
 /// Tells nobody.

@@ -6,7 +6,7 @@ mod settle;
 use std::time::Duration;
 
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress, Surroundings, bind};
+use super::{Kernel, Progress, Surroundings, bind, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -341,6 +341,7 @@ impl<K: Kernel> Job<'_, K> {
     fn create(&self, steps: &[Step]) -> std::result::Result<(), (Error, bool)> {
         let mut changed = false;
         for step in steps {
+            unless_interrupted(self.progress).map_err(|error| (error, changed))?;
             self.progress.stage(&self.phrase(step), 0);
             match self.kernel.apply(step, self.options.timeout) {
                 Ok(outcome) => changed |= outcome == Outcome::Changed,
@@ -392,6 +393,7 @@ impl<K: Kernel> Job<'_, K> {
         }
         let before = Plan {
             after: plan.before,
+            create: Vec::new(),
             wanted: plan.saved.clone(),
             expects_netdevs: plan.saved.iter().any(|vf| vf.name.is_some()),
             ..plan.clone()

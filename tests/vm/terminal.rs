@@ -1,9 +1,14 @@
 //! A real terminal of 80 columns and 24 lines, with somebody at it: tmux.
 
+use std::time::{Duration, Instant};
+
 use crate::guest::{eventually, ok, sh};
 
 /// A program at a terminal; it is closed when this goes.
-pub struct Terminal;
+pub struct Terminal {
+    /// How tmux is called for it.
+    tmux: &'static str,
+}
 
 impl Terminal {
     /// Opens one that runs a shell command.
@@ -13,22 +18,44 @@ impl Terminal {
             "tmux -L check kill-server 2>/dev/null; export LANG=C.UTF-8 TERM=screen-256color
             tmux -L check -f /dev/null -u new-session -d -x 80 -y 24 '{quoted}'"
         ));
-        Self
+        Self { tmux: "tmux -L check" }
     }
 
     /// Types text as it is.
     pub fn text(&self, text: &str) {
-        ok(&format!("tmux -L check send-keys -l '{}'", text.replace('\'', r"'\''")));
+        let (tmux, text) = (self.tmux, text.replace('\'', r"'\''"));
+        ok(&format!("{tmux} send-keys -l '{text}'"));
     }
 
     /// Presses keys, as tmux names them: Tab, Enter, C-c, Down.
     pub fn press(&self, keys: &str) {
-        ok(&format!("tmux -L check send-keys {keys}"));
+        let tmux = self.tmux;
+        ok(&format!("{tmux} send-keys {keys}"));
     }
 
     /// What is to be seen, without empty lines at the end.
     pub fn screen(&self) -> String {
-        sh("tmux -L check capture-pane -p").out.trim_end().to_owned()
+        sh(&format!("{} capture-pane -p", self.tmux)).out.trim_end().to_owned()
+    }
+
+    /// Whether the cursor is to be seen.
+    pub fn has_cursor(&self) -> bool {
+        ok(&format!("{} display-message -p '#{{cursor_flag}}'", self.tmux)) == "1"
+    }
+
+    /// Waits until the screen is the one that is kept under a name.
+    #[track_caller]
+    pub fn looks(&self, name: &str) {
+        let path = format!("{}/tests/vm/screens/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        // Drawn by and by: what is seen first may be half of it.
+        let end = Instant::now() + Duration::from_secs(45);
+        let mut screen = self.screen();
+        while screen != kept.trim_end() {
+            assert!(Instant::now() < end, "{path} is another screen than\n{screen}\n(end)");
+            std::thread::sleep(Duration::from_millis(50));
+            screen = self.screen();
+        }
     }
 
     /// Waits until something is to be seen; returns the screen.
@@ -51,6 +78,6 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        sh("tmux -L check kill-server 2>/dev/null");
+        sh(&format!("{} kill-server 2>/dev/null", self.tmux));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Job;
-use crate::engine::Kernel;
+use crate::engine::{Kernel, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::Scope;
@@ -159,6 +159,10 @@ impl<K: Kernel> Job<'_, K> {
             self.progress.done((pf.vfs.len() - late.len()) as u64);
             if late.is_empty() {
                 return Ok(None);
+            }
+            // The way back creates nothing, and goes to its end.
+            if !plan.create.is_empty() {
+                unless_interrupted(self.progress)?;
             }
             let waited = self.kernel.now().saturating_sub(begun);
             if waited >= self.options.timeout {

@@ -80,6 +80,10 @@ pub const SCENARIOS: &[Scenario] = &[
             terminal::bash_completes_with_what_is_free,
             terminal::zsh_completes_with_what_is_free,
             terminal::fish_completes_with_what_is_free,
+            terminal::set_numvfs_asks_and_takes_no_for_an_answer,
+            terminal::attach_and_detach_ask_for_what_is_missing,
+            terminal::an_interrupted_change_is_undone,
+            terminal::an_interrupted_question_changes_nothing_and_leaves_the_terminal_as_it_was,
         ],
     ),
     boot(

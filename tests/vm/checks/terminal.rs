@@ -57,3 +57,116 @@ pub fn fish_completes_with_what_is_free() {
     let path = "set -gx PATH /tmp/bin $PATH; function fish_prompt; echo '$ '; end";
     completes("fish --no-config -i", &[path, "source COMPLETIONS/sriovctl.fish"]);
 }
+
+/// A shell at a terminal that finds the program.
+fn shell() -> Terminal {
+    let terminal = Terminal::open("bash --norc --noprofile -i");
+    terminal.text("PATH=/tmp/bin:$PATH PS1='$ '; clear; echo re''ady");
+    terminal.press("Enter");
+    terminal.shows("ready\n$");
+    terminal
+}
+
+/// Types a command on an empty screen.
+fn types(terminal: &Terminal, command: &str) {
+    terminal.text(&format!("clear; {command}"));
+    terminal.press("Enter");
+}
+
+pub fn set_numvfs_asks_and_takes_no_for_an_answer() {
+    host();
+    let terminal = shell();
+    types(&terminal, "sriovctl set-numvfs");
+    terminal.looks("set-numvfs-pf");
+    terminal.press("Enter");
+    terminal.shows("Number of VFs of eth0, 0 to 7");
+    terminal.press("BSpace");
+    terminal.text("9");
+    terminal.press("Enter");
+    terminal.shows("at most 7");
+    terminal.press("BSpace");
+    terminal.text("2");
+    terminal.press("Enter");
+    terminal.looks("set-numvfs-refused");
+    terminal.text("n");
+    terminal.shows("nothing was changed");
+    assert_eq!(ok("cat /sys/class/net/eth0/device/sriov_numvfs"), "4");
+    types(&terminal, "sriovctl set-numvfs eth0 7 --force; echo exit $?");
+    terminal.shows("waiting for VF interfaces");
+    terminal.looks("set-numvfs-done");
+    assert_eq!(ok("cat /sys/class/net/eth0/device/sriov_numvfs"), "7");
+}
+
+pub fn an_interrupted_question_changes_nothing_and_leaves_the_terminal_as_it_was() {
+    host();
+    let before = super::attach::state();
+    let terminal = shell();
+    for (command, question) in [
+        ("sriovctl attach --netns blue", "VF to attach"),
+        ("sriovctl detach", "What to detach"),
+        ("sriovctl set-numvfs", "PF:"),
+        ("sriovctl set-numvfs eth0", "Number of VFs"),
+        ("sriovctl set-numvfs eth0 0", "Go on?"),
+    ] {
+        types(&terminal, &format!("{command}; echo re''ady"));
+        terminal.shows(question);
+        terminal.press("C-c");
+        terminal.press("Enter");
+        terminal.text("stty -a | grep -o ' echo '; echo ag''ain");
+        terminal.press("Enter");
+        let screen = terminal.shows("again\n");
+        assert!(screen.contains("\n echo\n"), "{command}: no echo:\n{screen}");
+        assert!(terminal.has_cursor(), "{command}: the cursor is hidden:\n{screen}");
+        let now = super::attach::state();
+        assert!(now == before, "{command}: {}", super::attach::differences(&before, &now));
+    }
+}
+
+pub fn attach_and_detach_ask_for_what_is_missing() {
+    host();
+    let terminal = shell();
+    types(&terminal, "sriovctl attach; echo exit $?");
+    terminal.looks("attach-vf");
+    terminal.press("Down");
+    terminal.press("Enter");
+    terminal.shows("Network namespace");
+    terminal.press("Down");
+    terminal.press("Enter");
+    terminal.shows("exit 0");
+    assert_ne!(
+        ok("ls /sys/bus/pci/devices/0000:01:10.4/net | wc -l; ip -n blue -o link | wc -l"),
+        "1\n2"
+    );
+    types(&terminal, "sriovctl detach; echo exit $?");
+    terminal.looks("detach");
+    terminal.press("Space");
+    terminal.press("Enter");
+    terminal.shows("exit 0");
+    let left = ok("ls /var/lib/cni/sriov/sriovctl/attached");
+    assert_eq!(left.lines().count(), 1, "{left}");
+}
+
+/// Ctrl-C, and what a lost connection or a stopped unit sends.
+pub fn an_interrupted_change_is_undone() {
+    host();
+    sriovctl(&["detach", "eth0#1"]).exits(0);
+    let before = super::attach::state();
+    // A udev that has never done with an interface: the change goes on until it is interrupted.
+    ok("mkdir -p /run/udev; mkfifo /run/udev/control");
+    let terminal = shell();
+    for signal in ["C-c", "TERM", "HUP"] {
+        types(&terminal, "sriovctl set-numvfs eth0 7; echo exit $?");
+        terminal.shows("waiting for VF interfaces");
+        match signal {
+            "C-c" => terminal.press(signal),
+            _ => drop(ok(&format!("pkill -{signal} -x sriovctl"))),
+        }
+        let screen = terminal.shows("exit 1");
+        assert!(screen.contains("error: interrupted"), "{screen}");
+        let text = "the former 4 VFs of eth0 were restored with their settings";
+        assert!(screen.contains(text), "{screen}");
+        let now = super::attach::state();
+        assert!(now == before, "{signal}: {}", super::attach::differences(&before, &now));
+    }
+    ok("rm /run/udev/control");
+}
