@@ -49,6 +49,9 @@ _sriovctl() {
             sriovctl,set-numvfs)
                 cmd="sriovctl__subcmd__set__subcmd__numvfs"
                 ;;
+            sriovctl,set-vf)
+                cmd="sriovctl__subcmd__set__subcmd__vf"
+                ;;
             sriovctl,state)
                 cmd="sriovctl__subcmd__inspect__subcmd__state"
                 ;;
@@ -82,6 +85,9 @@ _sriovctl() {
             sriovctl__subcmd__help,set-numvfs)
                 cmd="sriovctl__subcmd__help__subcmd__set__subcmd__numvfs"
                 ;;
+            sriovctl__subcmd__help,set-vf)
+                cmd="sriovctl__subcmd__help__subcmd__set__subcmd__vf"
+                ;;
             *)
                 ;;
         esac
@@ -89,7 +95,7 @@ _sriovctl() {
 
     case "${cmd}" in
         sriovctl)
-            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs bind-dpdk bind attach detach inspect-state state cni help"
+            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs set-vf bind-dpdk bind attach detach inspect-state state cni help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -339,7 +345,7 @@ _sriovctl() {
             return 0
             ;;
         sriovctl__subcmd__help)
-            opts="list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help"
+            opts="list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -478,6 +484,20 @@ _sriovctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sriovctl__subcmd__help__subcmd__set__subcmd__vf)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sriovctl__subcmd__inspect__subcmd__state)
             opts="-o -h --repair --watch --output --json --no-headers --sort --root --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -596,6 +616,88 @@ _sriovctl() {
             fi
             case "${prev}" in
                 --driver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sriovctl__subcmd__set__subcmd__vf)
+            opts="-h --mac --vlan --qos --proto --trust --spoofchk --link-state --min-tx-rate --max-tx-rate --query-rss --mtu --node-guid --port-guid --msix-count --reset --strict --force --timeout --dry-run --json --root --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vlan)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --qos)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proto)
+                    COMPREPLY=($(compgen -W "802.1q 802.1ad" -- "${cur}"))
+                    return 0
+                    ;;
+                --trust)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --spoofchk)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --link-state)
+                    COMPREPLY=($(compgen -W "auto enable disable" -- "${cur}"))
+                    return 0
+                    ;;
+                --min-tx-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-tx-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --query-rss)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --mtu)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-guid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port-guid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --msix-count)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -35,6 +35,7 @@ complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "pfs" -d 'List dev
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "vfs" -d 'List VFs: where each is, how it is set up, who uses it'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "set-vf" -d 'Set what a PF keeps of its VFs: MAC, VLAN, trust, spoof checking, rates and the like'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "bind-dpdk" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "bind" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
 complete -c sriovctl -n "__fish_sriovctl_needs_command" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
@@ -129,6 +130,37 @@ complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l no-wait
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l dry-run -d 'Only print what would be done, as shell commands'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -l json -d 'Print the result as JSON'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-numvfs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l mac -d 'MAC that the PF keeps, and that the interface gets' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l vlan -d 'VLAN that the NIC inserts and strips, 0-4094 (0: none)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l qos -d 'Priority in the VLAN tag, 0-7' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l proto -d 'Protocol of the VLAN tag' -r -f -a "802.1q\t'The customer tag'
+802.1ad\t'The service tag'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l trust -d 'Whether the VF may change its MAC, become promiscuous and the like' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l spoofchk -d 'Whether frames with a foreign source MAC are dropped' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l link-state -d 'What the VF sees as carrier' -r -f -a "auto\t'The PF\'s'
+enable\t'Always up'
+disable\t'Always down'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l min-tx-rate -d 'Lowest guaranteed rate in Mbit/s (0: none)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l max-tx-rate -d 'Highest rate in Mbit/s (0: no limit)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l query-rss -d 'Whether the VF may read the PF\'s RSS table and key' -r -f -a "on\t'Switched on'
+off\t'Switched off'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l mtu -d 'MTU in bytes of the VF\'s interface on the host, at most the PF\'s' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l node-guid -d 'InfiniBand node GUID' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l port-guid -d 'InfiniBand port GUID' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l msix-count -d 'Interrupt vectors of a VF without a driver (0: as many as the PF\'s driver gives it)' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l timeout -d 'How long to wait for the kernel, and for another change of the same VF' -r
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l root -d 'Read a copied or made-up tree below DIR: no netlink, no changes' -r -F
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l color -d 'When to use colours (auto: on a terminal, unless NO_COLOR is set)' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l reset -d 'Everything else as on a new VF: no MAC, VLAN and rates, untrusted, spoof checking on, MTU 1500'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l strict -d 'All or nothing: at the first that cannot be set put back what was'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l force -d 'VFs that are attached or bound too'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l dry-run -d 'Only print what would be done, as shell commands'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -l json -d 'Print the result as JSON'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand set-vf" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -s b -l driver -d 'The driver (default: vfio-pci); with --restore the kernel driver, where none is recorded' -r
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l mac -d 'MAC that the DPDK program shall see (default: the one that the interface has)' -r
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand bind-dpdk" -l vlan -d 'VLAN that the NIC inserts and strips, 0-4094 (0: none)' -r
@@ -266,12 +298,13 @@ complete -c sriovctl -n "__fish_sriovctl_using_subcommand cni" -l color -d 'When
 always\t'Always'
 never\t'Never'"
 complete -c sriovctl -n "__fish_sriovctl_using_subcommand cni" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "bind-dpdk" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "cni" -d 'Serve a container runtime as its CNI plugin, or become one'
-complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "list-pfs" -d 'List devices that can have VFs (PFs)'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "list-vfs" -d 'List VFs: where each is, how it is set up, who uses it'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "set-numvfs" -d 'Give a PF a number of VFs, and wait until they can be used'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "set-vf" -d 'Set what a PF keeps of its VFs: MAC, VLAN, trust, spoof checking, rates and the like'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "bind-dpdk" -d 'Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "attach" -d 'Give a VF to a network namespace, set up as asked for'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "detach" -d 'Get a VF back from wherever it is, as it was before'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "inspect-state" -d 'Show who has which VF, and whether that is still true; repair what is not'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "cni" -d 'Serve a container runtime as its CNI plugin, or become one'
+complete -c sriovctl -n "__fish_sriovctl_using_subcommand help; and not __fish_seen_subcommand_from list-pfs list-vfs set-numvfs set-vf bind-dpdk attach detach inspect-state cni help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -15,3 +15,4 @@ mod run;
 mod schema;
 mod selectors;
 mod set_numvfs;
+mod set_vf;
