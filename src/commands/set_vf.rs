@@ -149,12 +149,13 @@ fn option(done: &Done) -> String {
 
 /// A line for each setting of which something became, a summary, and what to do next.
 fn write_text(out: &mut dyn Write, report: &Report) -> std::io::Result<()> {
-    let rows: Vec<[String; 3]> = report.vfs.iter().flat_map(rows).collect();
+    let rows: Vec<[String; 4]> = report.vfs.iter().flat_map(rows).collect();
     let wide =
         |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (first, second) = (wide(0), wide(1));
-    for [vf, what, rest] in &rows {
-        line!(out, "{vf:<first$}  {what:<second$}  {rest}")?;
+    let (first, second, third) = (wide(0), wide(1), wide(2));
+    for [vf, what, change, result] in &rows {
+        let text = format!("{vf:<first$}  {what:<second$}  {change:<third$}  {result}");
+        line!(out, "{}", text.trim_end())?;
     }
     let all = || report.vfs.iter().flat_map(|vf| &vf.settings);
     let notes = report.vfs.iter().flat_map(|vf| {
@@ -194,20 +195,22 @@ fn write_text(out: &mut dyn Write, report: &Report) -> std::io::Result<()> {
     }
 }
 
-/// VF, setting, and what became of it.
-fn rows(vf: &OneVf) -> Vec<[String; 3]> {
-    let row = |what: String, rest: String| [vf.name.clone(), what, rest];
+/// VF, setting, from what to what, and what became of it.
+fn rows(vf: &OneVf) -> Vec<[String; 4]> {
+    let row = |what: String, change: String, result: &str| {
+        [vf.name.clone(), what, change, result.to_owned()]
+    };
     let settings = vf.settings.iter().filter_map(|done| {
         let result = match done.outcome {
             Outcome::Unchanged | Outcome::Untried => return None,
             Outcome::Applied => "",
-            Outcome::Undone => "  put back",
-            Outcome::Unsupported => "  unsupported",
-            Outcome::Failed => "  failed",
+            Outcome::Undone => "put back",
+            Outcome::Unsupported => "unsupported",
+            Outcome::Failed => "failed",
         };
-        Some(row(option(done), format!("{}{result}", from_to(done))))
+        Some(row(option(done), from_to(done), result))
     });
-    let refused = vf.error.iter().map(|_| row("-".to_owned(), "refused".to_owned()));
+    let refused = vf.error.iter().map(|_| row(String::new(), String::new(), "refused"));
     settings.chain(refused).collect()
 }
 

@@ -449,7 +449,7 @@ fn killed_at_any_point_it_can_be_run_again() {
             let kernel = kernel();
             let options = Options { strict, ..OPTIONS };
             let dies = Some((at, done));
-            kernel.begin_with(Faults { dies, keeps_own_mac, ..Faults::default() });
+            kernel.begin_with(Faults { keeps_own_mac, dies, ..Faults::default() });
             let _ = run(&kernel, "eth0#1", &everything(), options);
             deaths += usize::from(kernel.died());
             kernel.begin_with(Faults { keeps_own_mac, ..Faults::default() });

@@ -106,10 +106,13 @@ pub fn shortcoming(report: &Report) -> Option<Error> {
     } else {
         let text = format!("{} settings or VFs could not be set", errors.len());
         let more = errors.len().saturating_sub(TOLD);
-        let error = Error::new(telling.kind(), text);
-        error
-            .details(errors.iter().take(TOLD).flat_map(lines))
-            .details((more > 0).then(|| format!("and {more} more")))
+        // What to do about all of them is said once.
+        let hint =
+            first.next_step().filter(|hint| errors.iter().all(|e| e.next_step() == Some(hint)));
+        let error = Error::new(telling.kind(), text)
+            .details(errors.iter().take(TOLD).flat_map(|error| lines(error, hint.is_none())))
+            .details((more > 0).then(|| format!("and {more} more")));
+        hint.map_or(error.clone(), |hint| error.hint(hint))
     };
     let error = if error.next_step().is_none() {
         let failed = report.vfs.iter().filter(|vf| !of(vf).is_empty());
@@ -132,8 +135,8 @@ pub(super) fn put_back(report: &Report) -> Vec<String> {
 }
 
 /// An error with its lines and what to do about it.
-fn lines(error: &Error) -> Vec<String> {
+fn lines(error: &Error, with_hint: bool) -> Vec<String> {
     let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
-    let hint = error.next_step().map(|hint| format!("  try: {hint}"));
+    let hint = error.next_step().filter(|_| with_hint).map(|hint| format!("  try: {hint}"));
     [error.message().to_owned()].into_iter().chain(lines).chain(hint).collect()
 }
