@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::model::ids::{Cidr, IfName, MacAddr, VlanId};
+use crate::model::ids::{Cidr, Guid, IfName, MacAddr, VlanId};
 use crate::model::link::LinkState;
 use crate::model::selector::Selector;
 use crate::model::step::{Route, RouteOptions};
@@ -68,6 +68,8 @@ pub enum Command {
     ListVfs(ListVfs),
     /// Give a PF a number of VFs, and wait until they can be used
     SetNumvfs(SetNumvfs),
+    /// Set what a PF keeps of its VFs: MAC, VLAN, trust, spoof checking, rates and the like
+    SetVf(Box<SetVf>),
     /// Give VFs to vfio-pci or another driver, for DPDK and virtual machines, and back
     #[command(visible_alias = "bind")]
     BindDpdk(Box<BindDpdk>),
@@ -217,6 +219,86 @@ pub struct SetNumvfs {
     /// Return as soon as the VFs exist, before they have drivers and interfaces
     #[arg(long)]
     pub no_wait: bool,
+    /// Only print what would be done, as shell commands
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `set-vf`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Each setting is a message of its own, in an order that is safe, and looked at afterwards: applied, \
+unchanged (it was so already), unsupported or failed. What fails keeps nothing else from being set, unless --strict asks for all \
+or nothing: then everything that was changed is put back. VFs that are attached or bound belong to somebody; giving them back \
+resets what is set meanwhile, so they are refused without --force.
+
+Examples:
+  sriovctl set-vf 'eth0#3' --mac 02:00:00:00:00:01 --vlan 100 --trust on
+  sriovctl set-vf 'eth0#0-3,7' --max-tx-rate 1000 --spoofchk on --strict
+  sriovctl set-vf eth0 --reset
+  sriovctl set-vf 'eth0#3' --vlan 0 --dry-run"
+)]
+pub struct SetVf {
+    /// VFs, or all VFs of these PFs
+    #[arg(value_name = "VF", required = true)]
+    pub vfs: Vec<Selector>,
+    /// MAC that the PF keeps, and that the interface gets
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<MacAddr>,
+    /// VLAN that the NIC inserts and strips, 0-4094 (0: none)
+    #[arg(long, value_name = "ID")]
+    pub vlan: Option<VlanId>,
+    /// Priority in the VLAN tag, 0-7
+    #[arg(long, value_name = "PRIO", requires = "vlan", value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub qos: Option<u8>,
+    /// Protocol of the VLAN tag
+    #[arg(long, value_name = "PROTO", requires = "vlan")]
+    pub proto: Option<Proto>,
+    /// Whether the VF may change its MAC, become promiscuous and the like
+    #[arg(long, value_name = "ON|OFF")]
+    pub trust: Option<OnOff>,
+    /// Whether frames with a foreign source MAC are dropped
+    #[arg(long, value_name = "ON|OFF")]
+    pub spoofchk: Option<OnOff>,
+    /// What the VF sees as carrier
+    #[arg(long, value_name = "STATE")]
+    pub link_state: Option<Carrier>,
+    /// Lowest guaranteed rate in Mbit/s (0: none)
+    #[arg(long, value_name = "MBPS")]
+    pub min_tx_rate: Option<u32>,
+    /// Highest rate in Mbit/s (0: no limit)
+    #[arg(long, value_name = "MBPS")]
+    pub max_tx_rate: Option<u32>,
+    /// Whether the VF may read the PF's RSS table and key
+    #[arg(long, value_name = "ON|OFF")]
+    pub query_rss: Option<OnOff>,
+    /// MTU in bytes of the VF's interface on the host, at most the PF's
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
+    pub mtu: Option<u32>,
+    /// InfiniBand node GUID
+    #[arg(long, value_name = "GUID")]
+    pub node_guid: Option<Guid>,
+    /// InfiniBand port GUID
+    #[arg(long, value_name = "GUID")]
+    pub port_guid: Option<Guid>,
+    /// Interrupt vectors of a VF without a driver (0: as many as the PF's driver gives it)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=2048))]
+    pub msix_count: Option<u32>,
+    /// Everything else as on a new VF: no MAC, VLAN and rates, untrusted, spoof checking on, MTU 1500
+    #[arg(long)]
+    pub reset: bool,
+    /// All or nothing: at the first that cannot be set put back what was
+    #[arg(long)]
+    pub strict: bool,
+    /// VFs that are attached or bound too
+    #[arg(long)]
+    pub force: bool,
+    /// How long to wait for the kernel, and for another change of the same VF
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub timeout: u64,
     /// Only print what would be done, as shell commands
     #[arg(long)]
     pub dry_run: bool,
@@ -539,6 +621,7 @@ impl Command {
             Self::ListPfs(args) => is_json(&args.list),
             Self::ListVfs(args) => is_json(&args.list),
             Self::SetNumvfs(args) => args.json,
+            Self::SetVf(args) => args.json,
             Self::BindDpdk(args) => args.json,
             Self::Attach(args) => args.json,
             Self::Detach(args) => args.json,

@@ -6,15 +6,18 @@ use serde::Serialize;
 
 use super::console::{Bar, Console};
 use super::say::line;
-use super::{StepView, netns_choice, step_views, write_json, writing};
-use crate::cli::{Attach, OnOff, Proto};
+use super::{
+    StepView, must_be_of_one, netns_choice, rates_must_be_in_order, step_views, vlan_tag,
+    write_json, writing,
+};
+use crate::cli::{Attach, OnOff};
 use crate::engine::attach::{self as engine, Attached, Choice};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::Cidr;
-use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
+use crate::model::link::{LinkState, VfSettings};
 use crate::model::plan::attach::Request;
 use crate::model::record::Owner;
 use crate::model::step::{IpConfig, Route, RouteOptions};
@@ -108,21 +111,9 @@ fn view(args: &Attach, done: &Attached, steps: Vec<StepView>) -> View {
 
 fn request(args: &Attach) -> Result<Request> {
     let usage = |text: String| Err(Error::new(Kind::Usage, text));
-    if let Some(mac) = args.mac.filter(|mac| mac.is_multicast() || mac.is_zero()) {
-        return usage(format!(
-            "{mac} cannot be the MAC of an interface: it is zero or names a group"
-        ));
-    }
-    if let (Some(min), Some(max)) = (args.min_tx_rate, args.max_tx_rate)
-        && max != 0
-        && min > max
-    {
-        return usage(format!("the lowest rate, {min}, is above the highest, {max}"));
-    }
-    let (qos, proto) = (args.qos.unwrap_or(0), proto(args.proto));
-    if args.vlan.is_some_and(|vlan| vlan.0 == 0) && (qos != 0 || proto != VlanProto::Dot1q) {
-        return usage("VLAN 0 means no tag, which has neither priority nor protocol".to_owned());
-    }
+    must_be_of_one(args.mac)?;
+    rates_must_be_in_order(args.min_tx_rate, args.max_tx_rate)?;
+    let vlan = vlan_tag(args.vlan, args.qos, args.proto)?;
     let has = |v4: bool| args.address.iter().any(|cidr| cidr.address.is_ipv4() == v4);
     if args.mtu.is_some_and(|mtu| mtu < 1280) && has(false) {
         return usage("IPv6 needs an MTU of at least 1280 (RFC 8200, section 5)".to_owned());
@@ -146,7 +137,7 @@ fn request(args: &Attach) -> Result<Request> {
         mac: args.mac,
         mtu: args.mtu,
         settings: VfSettings {
-            vlan: args.vlan.map(|id| VlanTag { id, qos, proto }),
+            vlan,
             min_tx_rate: args.min_tx_rate,
             max_tx_rate: args.max_tx_rate,
             spoofchk: args.spoofchk.map(|value| value == OnOff::On),
@@ -158,13 +149,6 @@ fn request(args: &Attach) -> Result<Request> {
         told: Vec::new(),
         driver: None,
     })
-}
-
-fn proto(proto: Option<Proto>) -> VlanProto {
-    match proto {
-        None | Some(Proto::Dot1q) => VlanProto::Dot1q,
-        Some(Proto::Dot1ad) => VlanProto::Dot1ad,
-    }
 }
 
 fn choice<K: Kernel>(args: &Attach, kernel: &K, console: &Console) -> Result<Choice> {

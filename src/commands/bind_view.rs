@@ -10,7 +10,7 @@ use crate::cli::BindDpdk;
 use crate::engine::bind::Bound;
 use crate::error::Error;
 use crate::model::binding::Node;
-use crate::model::text::shell_word;
+use crate::model::selector::together;
 
 /// The JSON document, see `schemas/bind-dpdk.schema.json`.
 #[derive(Serialize)]
@@ -165,23 +165,6 @@ pub fn write_text(
         }
     }
     Ok(())
-}
-
-/// Names as they are typed, those of one PF in one word: `'eth0#0,1,3'`.
-fn together<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut words: Vec<(String, Vec<&str>)> = Vec::new();
-    for name in names {
-        let (pf, index) = name.rsplit_once('#').map_or((name, None), |(pf, n)| (pf, Some(n)));
-        match words.iter_mut().find(|(known, list)| known == pf && !list.is_empty()) {
-            Some((_, list)) => list.extend(index),
-            None => words.push((pf.to_owned(), index.into_iter().collect())),
-        }
-    }
-    let word = |(pf, list): &(String, Vec<&str>)| match list.as_slice() {
-        [] => shell_word(pf).into_owned(),
-        list => shell_word(&format!("{pf}#{}", list.join(","))).into_owned(),
-    };
-    words.iter().map(word).collect()
 }
 
 /// The interface, or the node and who may open it.

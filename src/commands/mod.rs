@@ -17,17 +17,20 @@ mod list_tests;
 mod list_vfs;
 mod say;
 mod set_numvfs;
+mod set_vf;
 mod table;
 mod view;
 
 use std::io::{BufWriter, ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, NetnsArgs};
+use crate::cli::{Cli, Command, NetnsArgs, Proto};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
+use crate::model::ids::{MacAddr, VlanId};
 use crate::model::inventory::Inventory;
+use crate::model::link::{VlanProto, VlanTag};
 use crate::model::rights::{self, Rights};
 use crate::model::step::Step;
 use crate::model::text::{printable, printable_json};
@@ -81,7 +84,8 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
     match &cli.command {
         Command::ListPfs(_) | Command::ListVfs(_) => (rights::LIST, false),
         Command::BindDpdk(args) if args.status => (rights::LIST, false),
-        Command::SetNumvfs(_) | Command::BindDpdk(_) => (rights::BIND, true), // modprobe
+        // modprobe
+        Command::SetNumvfs(_) | Command::SetVf(_) | Command::BindDpdk(_) => (rights::BIND, true),
         // modprobe, where a driver has gone
         Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
         Command::InspectState(_) => (rights::STATE, true),
@@ -135,6 +139,7 @@ fn dispatch<K: Kernel + Store + Surroundings>(
         Command::ListPfs(args) => list_pfs::run(args, kernel, console, out).map(|()| None),
         Command::ListVfs(args) => list_vfs::run(args, kernel, console, out).map(|()| None),
         Command::SetNumvfs(args) => set_numvfs::run(args, kernel, console, out),
+        Command::SetVf(args) => set_vf::run(args, kernel, console, out),
         Command::BindDpdk(args) => bind_dpdk::run(args, kernel, console, out),
         Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
         Command::Detach(args) => detach::run(args, kernel, console, out),
@@ -201,6 +206,43 @@ fn netns_choice(args: &NetnsArgs) -> Option<NetnsChoice> {
         NetnsArgs { container: Some(id), .. } => Some(NetnsChoice::Container(id.clone())),
         _ => None,
     }
+}
+
+/// A MAC that an interface can have.
+fn must_be_of_one(mac: Option<MacAddr>) -> Result<()> {
+    match mac.filter(|mac| mac.is_multicast() || mac.is_zero()) {
+        Some(mac) => Err(Error::new(
+            Kind::Usage,
+            format!("{mac} cannot be the MAC of an interface: it is zero or names a group"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn rates_must_be_in_order(min: Option<u32>, max: Option<u32>) -> Result<()> {
+    match (min, max) {
+        (Some(min), Some(max)) if max != 0 && min > max => Err(Error::new(
+            Kind::Usage,
+            format!("the lowest rate, {min}, is above the highest, {max}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A VLAN as it is named on the command line.
+fn vlan_tag(id: Option<VlanId>, qos: Option<u8>, proto: Option<Proto>) -> Result<Option<VlanTag>> {
+    let proto = match proto {
+        None | Some(Proto::Dot1q) => VlanProto::Dot1q,
+        Some(Proto::Dot1ad) => VlanProto::Dot1ad,
+    };
+    let qos = qos.unwrap_or(0);
+    if id.is_some_and(|id| id.0 == 0) && (qos != 0 || proto != VlanProto::Dot1q) {
+        return Err(Error::new(
+            Kind::Usage,
+            "VLAN 0 means no tag, which has neither priority nor protocol",
+        ));
+    }
+    Ok(id.map(|id| VlanTag { id, qos, proto }))
 }
 
 /// One step for people and scripts.

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::model::ids::Guid;
 use crate::model::inventory::{Pf, Vf};
 use crate::model::link::{Link, LinkState, Netns, VfStats};
 use crate::model::usage::User;
@@ -236,8 +237,8 @@ impl VfRow {
             trust: settings.trust,
             link_state: settings.link_state,
             query_rss: settings.query_rss,
-            node_guid: settings.node_guid.map(guid),
-            port_guid: settings.port_guid.map(guid),
+            node_guid: text(settings.node_guid.map(Guid)),
+            port_guid: text(settings.port_guid.map(Guid)),
             numa_node: pf.facts.numa_node,
             iommu_group: vf.facts.iommu_group,
             device_node: vf.facts.node.clone(),
@@ -287,9 +288,4 @@ impl StatsView {
 
 fn text(value: Option<impl ToString>) -> Option<String> {
     value.map(|value| value.to_string())
-}
-
-/// As `ip link` prints it: eight bytes, the highest first.
-fn guid(guid: u64) -> String {
-    guid.to_be_bytes().map(|byte| format!("{byte:02x}")).join(":")
 }

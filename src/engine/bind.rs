@@ -200,7 +200,7 @@ fn plan_on<K: Kernel + Store + Surroundings>(
 }
 
 /// The binding that a device has: of this boot, of this very device, and not ended by other means.
-fn current<K: Kernel + Store>(kernel: &K, device: &DeviceId) -> Result<Option<Record>> {
+pub(super) fn current<K: Kernel + Store>(kernel: &K, device: &DeviceId) -> Result<Option<Record>> {
     let Some(Stored::Attached(record)) = kernel.stored(Shelf::Bindings, device)? else {
         return Ok(None);
     };

@@ -6,6 +6,7 @@ pub mod detach;
 pub mod neighbours;
 pub mod numvfs;
 mod restore;
+pub mod set_vf;
 pub mod state;
 pub mod store;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::binding::{DriverState, Ground, HugePages, Platform};
-use crate::model::facts::Scope;
+use crate::model::facts::{Scope, Vectors};
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
 use crate::model::link::Netns;
@@ -83,6 +84,9 @@ pub trait Kernel {
 pub trait Surroundings {
     /// What surrounds a device: its IOMMU group, nodes and drivers.
     fn ground(&self, device: &DeviceId) -> Result<Ground>;
+
+    /// The interrupt vectors of a VF.
+    fn vectors(&self, device: &DeviceId) -> Result<Vectors>;
 
     /// What the machine and its kernel allow.
     fn platform(&self) -> Result<Platform>;

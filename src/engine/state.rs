@@ -252,19 +252,7 @@ fn of_link(record: &Record, link: &Link, differ: &mut dyn FnMut(&'static str, St
 
 /// The present value of the setting that `attr` is about, spelled as the setting is.
 fn actual(attr: VfAttr, settings: &crate::model::link::VfSettings) -> String {
-    let now = match attr {
-        VfAttr::Mac(_) => settings.mac.map(VfAttr::Mac),
-        VfAttr::Vlan(_) => settings.vlan.map(VfAttr::Vlan),
-        VfAttr::Rate { .. } => settings
-            .min_tx_rate
-            .zip(settings.max_tx_rate)
-            .map(|(min, max)| VfAttr::Rate { min, max }),
-        VfAttr::Spoofchk(_) => settings.spoofchk.map(VfAttr::Spoofchk),
-        VfAttr::Trust(_) => settings.trust.map(VfAttr::Trust),
-        VfAttr::LinkState(_) => settings.link_state.map(VfAttr::LinkState),
-        VfAttr::QueryRss(_) => settings.query_rss.map(VfAttr::QueryRss),
-    };
-    now.map_or_else(|| "unknown".to_owned(), |attr| attr.to_string())
+    attr.now_in(settings).map_or_else(|| "unknown".to_owned(), |attr| attr.to_string())
 }
 
 /// Puts one entry right: gives back what has no owner any more, sets again what drifted, puts aside

@@ -35,6 +35,7 @@ impl Host {
             Step::Bind { of, driver } => self.bind(step, of, driver, timeout),
             Step::SetNode { device, access } => self.set_node(step, device, *access),
             Step::SetVf { vf, attr } => self.set_vf(step, vf, *attr, timeout),
+            Step::SetVectors { vf, count } => self.set_vectors(step, vf, *count, timeout),
             Step::SetLink { vf, attr } => self.set_vf_link(step, vf, attr, timeout),
             Step::Link { device, at, set } => self.set_link(step, device, at, set, timeout),
             Step::BringHome { device, at, name, detour } => {

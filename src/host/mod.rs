@@ -30,6 +30,7 @@ pub mod rights;
 mod state;
 mod sysfs;
 mod uppers;
+mod vectors;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -44,7 +45,7 @@ use crate::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
 use crate::model::binding::{DriverState, Ground, HugePages, Platform};
-use crate::model::facts::{Facts, PfFacts, Scope};
+use crate::model::facts::{Facts, PfFacts, Scope, Vectors};
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::inventory::Inventory;
 use crate::model::link::{Link, Netns};
@@ -218,6 +219,10 @@ fn add_devlink(facts: &mut Facts, scope: Scope) -> Result<()> {
 impl Surroundings for Host {
     fn ground(&self, device: &DeviceId) -> Result<Ground> {
         Ok(self.ground_of(device))
+    }
+
+    fn vectors(&self, device: &DeviceId) -> Result<Vectors> {
+        Ok(self.vectors_of(device))
     }
 
     fn platform(&self) -> Result<Platform> {

@@ -16,6 +16,7 @@ pub fn step(step: &Step, errno: i32, name: &str, driver: Option<&str>) -> Error 
         Step::SetNumVfs { pf, count } => numvfs(errno, &pf.to_string(), *count, driver),
         Step::Bind { driver, .. } => bind(errno, driver),
         Step::SetVf { attr, .. } => setting(errno, *attr, driver),
+        Step::SetVectors { .. } => vectors(errno, driver),
         Step::AllowNoIommu { .. } if errno == ENOENT => why(
             Kind::Unsupported,
             "this kernel's VFIO has no mode without one",
@@ -186,6 +187,27 @@ fn setting(errno: i32, attr: VfAttr, driver: Option<&str>) -> Why {
             Kind::Busy,
             "the VF is still resetting".to_owned(),
             Some("run this again in a moment".to_owned()),
+        ),
+        _ => general(errno),
+    }
+}
+
+/// Kernel: drivers/pci/iov.c, `sriov_vf_msix_count_store`.
+fn vectors(errno: i32, driver: Option<&str>) -> Why {
+    let called = driver.unwrap_or("its PF's driver");
+    match errno {
+        EOPNOTSUPP | ENOTSUPP | ENOENT => {
+            (Kind::Unsupported, format!("{called} gives each VF a fixed number"), None)
+        }
+        EBUSY => why(
+            Kind::Busy,
+            "the kernel takes their number only while the VF has no driver",
+            "take it from its driver: echo ADDRESS > /sys/bus/pci/devices/ADDRESS/driver/unbind",
+        ),
+        EINVAL | ENOSPC => why(
+            Kind::Busy,
+            "there are not so many left, or a VF may not have so many",
+            "see how many there are for all VFs: cat /sys/class/net/PF/device/sriov_vf_total_msix",
         ),
         _ => general(errno),
     }

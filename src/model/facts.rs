@@ -92,6 +92,15 @@ pub struct Holder {
     pub comm: String,
 }
 
+/// The interrupt vectors (MSI-X) of a VF.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vectors {
+    /// How many it has.
+    pub count: Option<u32>,
+    /// Whether its PF's driver can give it more or fewer.
+    pub can_change: bool,
+}
+
 /// How much to read. Everything costs something: only what was asked for is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scope {

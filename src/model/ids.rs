@@ -155,6 +155,39 @@ impl FromStr for MacAddr {
     }
 }
 
+/// An InfiniBand GUID, written as `ip link` writes it: eight bytes, the highest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Guid(pub u64);
+string_serde!(Guid);
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_be_bytes().map(|byte| format!("{byte:02x}")).join(":"))
+    }
+}
+
+impl FromStr for Guid {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "a GUID (want 00:11:22:33:44:55:66:77)");
+        let mut bytes = [0; 8];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts.next().ok_or_else(error)?;
+            if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(error());
+            }
+            *byte = u8::from_str_radix(part, 16).map_err(|_| error())?;
+        }
+        match parts.next() {
+            None => Ok(Self(u64::from_be_bytes(bytes))),
+            Some(_) => Err(error()),
+        }
+    }
+}
+
 /// A VLAN identifier as it stands on a VF; 0 means untagged.
 ///
 /// The kernel takes 4095 from `ip link`, though IEEE 802.1Q reserves it: it can be read, never

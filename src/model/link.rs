@@ -20,6 +20,8 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// Present hardware address; `None` also for addresses that are not Ethernet's.
     pub mac: Option<MacAddr>,
+    /// Whether it is InfiniBand's (`ARPHRD_INFINIBAND`).
+    pub infiniband: bool,
     /// Largest packet in bytes.
     pub mtu: Option<u32>,
     /// Administratively up (`IFF_UP`).

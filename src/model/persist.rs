@@ -73,6 +73,8 @@ impl Persistent {
                 VfAttr::Trust(on) => settings.trust = Some(on),
                 VfAttr::LinkState(state) => settings.link_state = Some(state),
                 VfAttr::QueryRss(on) => settings.query_rss = Some(on),
+                VfAttr::NodeGuid(guid) => settings.node_guid = Some(guid.0),
+                VfAttr::PortGuid(guid) => settings.port_guid = Some(guid.0),
             }
         }
         Request {

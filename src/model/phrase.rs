@@ -39,6 +39,10 @@ impl Step {
             Self::SetVf { vf, attr } => {
                 format!("ip link set dev {pf_netdev} vf {} {attr}", vf.index)
             }
+            Self::SetVectors { vf, count } => {
+                let dir = dir(&Subject::Vf(vf.clone()));
+                format!("echo {count} > {dir}/sriov_vf_msix_count")
+            }
             Self::SetLink { vf, attr } => {
                 format!(
                     "ip link set dev $(ls {}/net | head -1) {attr}",
@@ -153,6 +157,8 @@ impl fmt::Display for VfAttr {
             Self::Trust(on) => write!(f, "trust {}", on_off(*on)),
             Self::LinkState(state) => write!(f, "state {state}"),
             Self::QueryRss(on) => write!(f, "query_rss {}", on_off(*on)),
+            Self::NodeGuid(guid) => write!(f, "node_guid {guid}"),
+            Self::PortGuid(guid) => write!(f, "port_guid {guid}"),
         }
     }
 }
@@ -225,6 +231,10 @@ impl fmt::Display for Step {
             Self::Bind { of, driver } => write!(f, "bind {of} to {driver}"),
             Self::SetNode { device, access } => write!(f, "set {access} on the node of {device}"),
             Self::SetVf { vf, attr } => write!(f, "set {attr} on {vf}"),
+            Self::SetVectors { vf, count: 0 } => {
+                write!(f, "give {vf} as many interrupt vectors as its driver would")
+            }
+            Self::SetVectors { vf, count } => write!(f, "give {vf} {count} interrupt vectors"),
             Self::SetLink { vf, attr } => write!(f, "set {attr} on the interface of {vf}"),
             Self::Link { device, set: LinkSet { to: Some(to), name, .. }, .. } => {
                 let name = name.as_deref().unwrap_or("its present name");

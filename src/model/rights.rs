@@ -37,7 +37,8 @@ const MOVE: &[Right] = &[Right::NetRaw, Right::Syslog, Right::DacOverride, Right
 /// Lists.
 pub const LIST: Rights = &[LOOK];
 
-/// `bind-dpdk`, and `set-numvfs`, which makes the bindings that persist.
+/// `bind-dpdk`, `set-vf`, which finishes what that began, and `set-numvfs`, which makes the bindings that
+/// persist.
 pub const BIND: Rights = &[LOOK, &[Right::Syslog, Right::Chown, Right::Fowner]];
 
 /// `attach` and `detach`.

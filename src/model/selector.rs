@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::ids::{DeviceId, MacAddr, PciAddress, PciId, VfIndex};
 use super::inventory::{Inventory, Pf, Vf};
+use super::text::shell_word;
 
 /// A parsed operand. Prints as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +246,23 @@ fn some_of<'a>(
         }
     }
     Ok(found)
+}
+
+/// Names as they are typed, those of one PF in one word: `'eth0#0,1,3'`.
+pub fn together<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut words: Vec<(String, Vec<&str>)> = Vec::new();
+    for name in names {
+        let (pf, index) = name.rsplit_once('#').map_or((name, None), |(pf, n)| (pf, Some(n)));
+        match words.iter_mut().find(|(known, list)| known == pf && !list.is_empty()) {
+            Some((_, list)) => list.extend(index),
+            None => words.push((pf.to_owned(), index.into_iter().collect())),
+        }
+    }
+    let word = |(pf, list): &(String, Vec<&str>)| match list.as_slice() {
+        [] => shell_word(pf).into_owned(),
+        list => shell_word(&format!("{pf}#{}", list.join(","))).into_owned(),
+    };
+    words.iter().map(word).collect()
 }
 
 /// The candidate that `text` is most likely a slip of the keyboard for.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Cidr, DeviceId, MacAddr, VfIndex};
+use super::ids::{Cidr, DeviceId, Guid, MacAddr, VfIndex};
 use super::link::{LinkState, VfSettings, VlanTag};
 use super::record::NetnsId;
 
@@ -114,6 +114,14 @@ pub enum Step {
         vf: VfRef,
         /// The setting.
         attr: VfAttr,
+    },
+    /// How many interrupt vectors (MSI-X) the VF has, 0: as many as its PF's driver gives it
+    /// (`sriov_vf_msix_count`).
+    SetVectors {
+        /// The VF.
+        vf: VfRef,
+        /// How many.
+        count: u32,
     },
     /// A property of the VF's own interface in this namespace.
     SetLink {
@@ -288,6 +296,10 @@ pub enum VfAttr {
     LinkState(LinkState),
     /// RSS query.
     QueryRss(bool),
+    /// InfiniBand node GUID.
+    NodeGuid(Guid),
+    /// InfiniBand port GUID: a message of its own, since the kernel drops it beside a node GUID.
+    PortGuid(Guid),
 }
 
 /// A property of a VF's interface.
@@ -303,17 +315,26 @@ pub enum LinkAttr {
 }
 
 impl VfAttr {
+    /// The same setting as `settings` have it; `None` where the driver does not say.
+    pub fn now_in(self, settings: &VfSettings) -> Option<Self> {
+        Some(match self {
+            Self::Mac(_) => Self::Mac(settings.mac?),
+            Self::Vlan(_) => Self::Vlan(settings.vlan?),
+            Self::Rate { .. } => {
+                Self::Rate { min: settings.min_tx_rate?, max: settings.max_tx_rate? }
+            }
+            Self::Spoofchk(_) => Self::Spoofchk(settings.spoofchk?),
+            Self::Trust(_) => Self::Trust(settings.trust?),
+            Self::LinkState(_) => Self::LinkState(settings.link_state?),
+            Self::QueryRss(_) => Self::QueryRss(settings.query_rss?),
+            Self::NodeGuid(_) => Self::NodeGuid(Guid(settings.node_guid?)),
+            Self::PortGuid(_) => Self::PortGuid(Guid(settings.port_guid?)),
+        })
+    }
+
     /// Whether `settings` are so; `None` where the driver does not say.
     pub fn is_set_in(self, settings: &VfSettings) -> Option<bool> {
-        Some(match self {
-            Self::Mac(mac) => settings.mac? == mac,
-            Self::Vlan(tag) => settings.vlan? == tag,
-            Self::Rate { min, max } => (settings.min_tx_rate?, settings.max_tx_rate?) == (min, max),
-            Self::Spoofchk(on) => settings.spoofchk? == on,
-            Self::Trust(on) => settings.trust? == on,
-            Self::QueryRss(on) => settings.query_rss? == on,
-            Self::LinkState(state) => settings.link_state? == state,
-        })
+        Some(self.now_in(settings)? == self)
     }
 }
 
@@ -334,6 +355,7 @@ impl Step {
             | Self::Unbind { of: Subject::Vf(vf) }
             | Self::Bind { of: Subject::Vf(vf), .. }
             | Self::SetVf { vf, .. }
+            | Self::SetVectors { vf, .. }
             | Self::SetLink { vf, .. } => Some(vf),
             _ => None,
         }

@@ -16,3 +16,4 @@ mod run;
 mod schema;
 mod selectors;
 mod set_numvfs;
+mod set_vf;

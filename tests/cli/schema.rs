@@ -43,6 +43,10 @@ fn plans_and_refusals() {
                 let schema = if ran.code == 0 { "set-numvfs" } else { "error" };
                 check(schema, &ran.stdout, &format!("{args:?} on {name}"));
             }
+            let args = ["set-vf", pf, "--trust", "on", "--mtu", "1400", "--dry-run", "--json"];
+            let ran = run_unchanged(&tree, &args);
+            let schema = if ran.code == 3 { "error" } else { "set-vf" };
+            check(schema, &ran.stdout, &format!("{args:?} on {name}"));
         }
     }
 }

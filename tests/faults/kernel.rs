@@ -12,7 +12,7 @@ use sriovctl::engine::store::{Shelf, Store, Stored};
 use sriovctl::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use sriovctl::model::binding::{DriverState, Ground, Group, HugePages, Member, NoIommu, Platform};
 use sriovctl::model::explain;
-use sriovctl::model::facts::{PfFacts, Scope, VfFacts};
+use sriovctl::model::facts::{PfFacts, Scope, Vectors, VfFacts};
 use sriovctl::model::ids::{Cidr, DeviceId, MacAddr, PciAddress, PciId, VfIndex};
 use sriovctl::model::inventory::{Inventory, Pf, Vf};
 use sriovctl::model::link::{Link, LinkState, Netns, VfSettings, VlanTag};
@@ -61,6 +61,8 @@ pub struct VfState {
     pub dirty: bool,
     /// Which of the VFs that this number has had.
     pub incarnation: u64,
+    /// How many interrupt vectors it has, where its PF's driver can change that.
+    pub vectors: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,7 +87,7 @@ impl PartialEq for VfState {
     fn eq(&self, other: &Self) -> bool {
         let known =
             |vf: &Self| (vf.settings.clone(), vf.driver.clone(), vf.driver_override.clone());
-        let more = |vf: &Self| (vf.netdev.clone(), vf.users.clone(), vf.group);
+        let more = |vf: &Self| (vf.netdev.clone(), vf.users.clone(), vf.group, vf.vectors);
         known(self) == known(other) && more(self) == more(other)
     }
 }
@@ -114,8 +116,14 @@ pub struct Faults {
     pub no_netdevs: bool,
     /// A setting that the driver accepts and drops.
     pub drops_trust: bool,
+    /// Trust that the driver does not take away again.
+    pub drops_trust_off: bool,
     /// A setting that the driver does not know.
     pub refuses_vlan: bool,
+    /// The driver takes no administrative MAC away.
+    pub refuses_zero_mac: bool,
+    /// An interface has the MAC that its driver found when it was bound, and takes no other.
+    pub keeps_own_mac: bool,
     /// A write of the number of VFs never ends.
     pub stalls: bool,
     /// The n-th write of a record from now fails: the disk is full.
@@ -143,6 +151,8 @@ pub struct FakeKernel {
     /// What other plugins wrote down.
     pub neighbours: RefCell<Vec<Found>>,
     pub resizes: RefCell<BTreeMap<DeviceId, Resize>>,
+    /// Whether the PF is an InfiniBand card.
+    pub infiniband: Cell<bool>,
     /// VFs whose MAC the PF has set, and not merely lists.
     pf_set: RefCell<BTreeSet<u16>>,
     operations: Cell<usize>,
@@ -180,6 +190,7 @@ impl FakeKernel {
             persistent: RefCell::default(),
             neighbours: RefCell::default(),
             resizes: RefCell::default(),
+            infiniband: Cell::new(false),
             pf_set: RefCell::default(),
             operations: Cell::new(0),
             writes: Cell::new(0),
@@ -330,6 +341,7 @@ impl FakeKernel {
             node: None,
             dirty: false,
             incarnation: u64::from(self.next.replace(self.next.get() + 1)),
+            vectors: None,
         };
         self.pf_set.borrow_mut().remove(&index);
         self.world.borrow_mut().vfs.insert(index, vf);
@@ -377,7 +389,8 @@ impl FakeKernel {
         if let Some(device) = step.device() {
             let index = index_of(device);
             let pf_set = self.pf_set.borrow().contains(&index);
-            return Self::change_interface(&mut world, step, index, pf_set);
+            let fixed = pf_set || faults.keeps_own_mac;
+            return Self::change_interface(&mut world, step, index, fixed);
         }
         if let Step::LoadDriver { driver } = step
             && !world.drivers.contains(driver)
@@ -405,6 +418,9 @@ impl FakeKernel {
             Step::SetVf { attr, .. } => {
                 let settings = &mut vf.unwrap()?.settings;
                 match *attr {
+                    VfAttr::Mac(MacAddr::ZERO) if faults.refuses_zero_mac => {
+                        return Err(Self::refused(step, 22));
+                    }
                     VfAttr::Mac(mac) => {
                         settings.mac = Some(mac);
                         let index = index_of_vf(step.vf().unwrap());
@@ -422,9 +438,20 @@ impl FakeKernel {
                     }
                     VfAttr::Spoofchk(on) => settings.spoofchk = Some(on),
                     VfAttr::Trust(_) if faults.drops_trust => {}
+                    VfAttr::Trust(false) if faults.drops_trust_off => {}
                     VfAttr::Trust(on) => settings.trust = Some(on),
                     VfAttr::LinkState(state) => settings.link_state = Some(state),
                     VfAttr::QueryRss(on) => settings.query_rss = Some(on),
+                    VfAttr::NodeGuid(guid) => settings.node_guid = Some(guid.0),
+                    VfAttr::PortGuid(guid) => settings.port_guid = Some(guid.0),
+                }
+            }
+            Step::SetVectors { count, .. } => {
+                let vf = vf.unwrap()?;
+                match &mut vf.vectors {
+                    None => return Err(Self::refused(step, 95)),
+                    Some(_) if vf.driver.is_some() => return Err(Self::refused(step, 16)),
+                    Some(has) => *has = *count,
                 }
             }
             Step::SetLink { attr, vf: of } => {
@@ -443,7 +470,7 @@ impl FakeKernel {
                 let netdev = vf.netdev.as_mut().ok_or_else(|| Self::refused(step, 19))?;
                 match attr {
                     // igb: once the PF has set it, an untrusted VF may not change its own.
-                    LinkAttr::Mac(_) if pf_set && !trusted => {
+                    LinkAttr::Mac(_) if faults.keeps_own_mac || (pf_set && !trusted) => {
                         return Err(Self::refused(step, 99));
                     }
                     LinkAttr::Mac(mac) => {
@@ -730,6 +757,11 @@ impl Surroundings for FakeKernel {
         })
     }
 
+    fn vectors(&self, device: &DeviceId) -> Result<Vectors> {
+        let count = self.world.borrow().vfs.get(&index_of(device)).and_then(|vf| vf.vectors);
+        Ok(Vectors { count, can_change: count.is_some() })
+    }
+
     fn platform(&self) -> Result<Platform> {
         let noiommu = if self.world.borrow().noiommu { NoIommu::On } else { NoIommu::Off };
         Ok(Platform { noiommu, ..Platform::default() })
@@ -826,6 +858,8 @@ impl Kernel for FakeKernel {
                 ifindex: 2,
                 name: self.pf_name.borrow().clone(),
                 up: Some(true),
+                mtu: Some(1500),
+                infiniband: self.infiniband.get(),
                 ..Link::default()
             }],
             vfs: vfs.collect(),

@@ -8,6 +8,7 @@ mod bind;
 mod history;
 mod kernel;
 mod numvfs;
+mod set_vf;
 
 /// How many cases each generated test runs.
 const CASES: u32 = 7000;

@@ -30,15 +30,18 @@ const IFF_UP: u32 = 1;
 const IFF_PROMISC: u32 = 0x100;
 const IFF_ALLMULTI: u32 = 0x200;
 const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_INFINIBAND: u16 = 32;
 
 /// An interface as a message describes it; `None` for what is no such message.
 pub fn parse(payload: &[u8]) -> Option<Link> {
     let head: &[u8; IFINFOMSG] = payload.first_chunk()?;
     let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let is_ethernet = u16::from_ne_bytes([head[2], head[3]]) == ARPHRD_ETHER;
+    let hardware = u16::from_ne_bytes([head[2], head[3]]);
+    let is_ethernet = hardware == ARPHRD_ETHER;
     let flags = word(8);
     let mut link = Link {
         ifindex: word(4),
+        infiniband: hardware == ARPHRD_INFINIBAND,
         up: Some(flags & IFF_UP != 0),
         promisc: flags & IFF_PROMISC != 0,
         allmulti: flags & IFF_ALLMULTI != 0,

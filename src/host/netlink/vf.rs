@@ -2,8 +2,9 @@
 //! `rtnl_fill_vfinfo`, `do_setvfinfo`).
 
 use netlink_packet_route::link::{
-    LinkAttribute, LinkVfInfo, VfInfo, VfInfoLinkState, VfInfoMac, VfInfoRate, VfInfoRssQueryEn,
-    VfInfoSpoofCheck, VfInfoTrust, VfInfoVlan, VfLinkState, VfVlan, VfVlanInfo, VlanProtocol,
+    LinkAttribute, LinkVfInfo, VfInfo, VfInfoGuid, VfInfoLinkState, VfInfoMac, VfInfoRate,
+    VfInfoRssQueryEn, VfInfoSpoofCheck, VfInfoTrust, VfInfoVlan, VfLinkState, VfVlan, VfVlanInfo,
+    VlanProtocol,
 };
 
 use super::attrs::{Attr, Attrs};
@@ -144,6 +145,8 @@ pub fn set(index: VfIndex, attr: VfAttr) -> LinkAttribute {
         VfAttr::Spoofchk(on) => VfInfo::SpoofCheck(VfInfoSpoofCheck::new(vf, on)),
         VfAttr::Trust(on) => VfInfo::Trust(VfInfoTrust::new(vf, on)),
         VfAttr::QueryRss(on) => VfInfo::RssQueryEn(VfInfoRssQueryEn::new(vf, on)),
+        VfAttr::NodeGuid(guid) => VfInfo::IbNodeGuid(VfInfoGuid::new(vf, guid.0)),
+        VfAttr::PortGuid(guid) => VfInfo::IbPortGuid(VfInfoGuid::new(vf, guid.0)),
         VfAttr::LinkState(state) => VfInfo::LinkState(VfInfoLinkState::new(
             vf,
             match state {
@@ -161,6 +164,7 @@ pub fn set(index: VfIndex, attr: VfAttr) -> LinkAttribute {
 mod tests {
     use super::super::fuzzing::set_and_read;
     use super::*;
+    use crate::model::ids::Guid;
     use netlink_packet_core::Emitable;
 
     #[test]
@@ -174,6 +178,8 @@ mod tests {
             VfAttr::Trust(false),
             VfAttr::QueryRss(true),
             VfAttr::LinkState(LinkState::Disable),
+            VfAttr::NodeGuid(Guid(0x0011_2233_4455_6677)),
+            VfAttr::PortGuid(Guid(u64::MAX)),
         ] {
             let read = set_and_read(VfIndex(5), attr);
             assert_eq!(attr.is_set_in(&read), Some(true), "{attr}");

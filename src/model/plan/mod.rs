@@ -6,3 +6,4 @@ pub mod mac;
 pub mod numvfs;
 pub mod replay;
 pub mod restore;
+pub mod set_vf;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::mac::{MacStep, set_mac};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::VfFacts;
-use crate::model::ids::{DeviceId, MacAddr, VfIndex};
+use crate::model::ids::{DeviceId, Guid, MacAddr, VfIndex};
 use crate::model::inventory::{Pf, Vf};
 use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
 use crate::model::step::{LinkAttr, LinkSet, Place, Step, Subject, VfAttr, VfRef};
@@ -88,9 +88,9 @@ impl SavedVf {
     }
 }
 
-/// The PF with VFs as a driver makes them, to tell beforehand which settings will be put back.
-pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
-    let settings = VfSettings {
+/// The settings of a VF as a driver makes it.
+pub fn fresh_settings() -> VfSettings {
+    VfSettings {
         mac: Some(MacAddr::ZERO),
         vlan: Some(VlanTag::default()),
         min_tx_rate: Some(0),
@@ -100,7 +100,12 @@ pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
         link_state: Some(LinkState::Auto),
         query_rss: Some(false),
         ..VfSettings::default()
-    };
+    }
+}
+
+/// The PF with VFs as a driver makes them, to tell beforehand which settings will be put back.
+pub fn freshly_made(pf: &Pf, wanted: &[SavedVf]) -> Pf {
+    let settings = fresh_settings();
     let probed = |want: &SavedVf| match &want.driver {
         WantedDriver::Named(driver) if !is_userspace_driver(driver) => {
             Some(driver.clone()).filter(|_| pf.facts.autoprobe != Some(false))
@@ -159,6 +164,8 @@ pub fn differences(has: &VfSettings, want: &VfSettings) -> Vec<VfAttr> {
         differs(has.spoofchk, want.spoofchk).map(VfAttr::Spoofchk),
         differs(has.link_state, want.link_state).map(VfAttr::LinkState),
         differs(has.query_rss, want.query_rss).map(VfAttr::QueryRss),
+        differs(has.node_guid, want.node_guid).map(|guid| VfAttr::NodeGuid(Guid(guid))),
+        differs(has.port_guid, want.port_guid).map(|guid| VfAttr::PortGuid(Guid(guid))),
     ];
     attrs.into_iter().flatten().collect()
 }

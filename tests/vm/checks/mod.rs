@@ -12,6 +12,7 @@ mod order;
 mod points;
 mod reboot;
 mod refusals;
+mod set_vf;
 mod soak;
 mod terminal;
 
@@ -144,6 +145,12 @@ pub const SCENARIOS: &[Scenario] = &[
             attach::every_drift_is_told_and_set_again,
             attach::the_printed_shell_of_detach_works,
             attach::a_pf_that_is_away_keeps_the_record_and_is_named,
+            set_vf::each_setting_is_seen_by_ip,
+            set_vf::a_range_is_set_and_the_printed_shell_does_the_same,
+            set_vf::what_igb_cannot_is_unsupported_with_its_reason,
+            set_vf::strict_leaves_nothing_half_set,
+            set_vf::a_vf_that_belongs_to_somebody_is_refused,
+            set_vf::a_mac_where_the_interface_is_used_elsewhere_or_by_nobody,
         ],
     ),
     boot(
@@ -224,6 +231,7 @@ pub const SCENARIOS: &[Scenario] = &[
             netdevsim::lists_512_vfs_with_every_setting,
             netdevsim::lists_256_vfs_with_counters,
             netdevsim::set_numvfs_works_without_pci,
+            set_vf::netdevsim_takes_what_igb_does_not,
         ],
     ),
 ];

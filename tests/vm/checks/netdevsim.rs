@@ -2,7 +2,7 @@
 
 use crate::guest::{ok, sriovctl};
 
-fn simulate(vfs: u32) -> String {
+pub fn simulate(vfs: u32) -> String {
     ok(&format!(
         "modprobe psample; modprobe netdevsim
         [ -e /sys/bus/netdevsim/devices/netdevsim7 ] && echo 7 > /sys/bus/netdevsim/del_device
