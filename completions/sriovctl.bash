@@ -31,6 +31,9 @@ _sriovctl() {
             sriovctl,detach)
                 cmd="sriovctl__subcmd__detach"
                 ;;
+            sriovctl,doctor)
+                cmd="sriovctl__subcmd__doctor"
+                ;;
             sriovctl,help)
                 cmd="sriovctl__subcmd__help"
                 ;;
@@ -67,6 +70,9 @@ _sriovctl() {
             sriovctl__subcmd__help,detach)
                 cmd="sriovctl__subcmd__help__subcmd__detach"
                 ;;
+            sriovctl__subcmd__help,doctor)
+                cmd="sriovctl__subcmd__help__subcmd__doctor"
+                ;;
             sriovctl__subcmd__help,help)
                 cmd="sriovctl__subcmd__help__subcmd__help"
                 ;;
@@ -89,7 +95,7 @@ _sriovctl() {
 
     case "${cmd}" in
         sriovctl)
-            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs bind-dpdk bind attach detach inspect-state state cni help"
+            opts="-h -V --root --color --help --version list-pfs pfs list-vfs vfs set-numvfs bind-dpdk bind attach detach inspect-state state doctor cni help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,8 +344,30 @@ _sriovctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sriovctl__subcmd__doctor)
+            opts="-h --dpdk --cni --all --json --root --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sriovctl__subcmd__help)
-            opts="list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state cni help"
+            opts="list-pfs list-vfs set-numvfs bind-dpdk attach detach inspect-state doctor cni help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -395,6 +423,20 @@ _sriovctl() {
             return 0
             ;;
         sriovctl__subcmd__help__subcmd__detach)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sriovctl__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

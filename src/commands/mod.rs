@@ -8,6 +8,7 @@ mod bind_status;
 mod bind_view;
 mod console;
 mod detach;
+mod doctor;
 mod inspect_state;
 mod list_pfs;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::io::{BufWriter, ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, NetnsArgs};
+use crate::engine::doctor::Checkup;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
@@ -34,7 +36,7 @@ use self::console::Console;
 use self::say::line;
 
 /// Runs the command line on a host.
-pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode {
+pub fn run<K: Kernel + Store + Surroundings + Checkup>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
@@ -80,6 +82,7 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
         // modprobe, where a driver has gone
         Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
         Command::InspectState(_) => (rights::STATE, true),
+        Command::Doctor(_) => (rights::DOCTOR, false),
         Command::Cni(_) => (rights::INSTALL, false),
     }
 }
@@ -110,7 +113,7 @@ pub fn usage(error: &clap::Error, args: impl Iterator<Item = std::ffi::OsString>
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-fn dispatch<K: Kernel + Store + Surroundings>(
+fn dispatch<K: Kernel + Store + Surroundings + Checkup>(
     command: &Command,
     kernel: &K,
     console: &Console,
@@ -124,6 +127,7 @@ fn dispatch<K: Kernel + Store + Surroundings>(
         Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
         Command::Detach(args) => detach::run(args, kernel, console, out),
         Command::InspectState(args) => inspect_state::run(args, kernel, console, out),
+        Command::Doctor(args) => doctor::run(args, kernel, console, out),
         Command::Cni(args) => install(args.install.as_deref(), kernel, out).map(|()| None),
     }
 }

@@ -8,6 +8,7 @@
 mod support;
 
 mod bind_dpdk;
+mod doctor;
 mod list_pfs;
 mod list_vfs;
 mod output;
