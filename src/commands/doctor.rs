@@ -199,6 +199,8 @@ mod tests {
     fn lines_wrap_at_words_and_long_words_stand_alone() {
         assert_eq!(wrapped("a bc def", 9, 2, 2), ["a bc", "def"]);
         assert_eq!(wrapped("a bc def", 10, 2, 2), ["a bc def"]);
+        // A word that just fits needs no room for a space.
+        assert_eq!(wrapped("abc d", 6, 3, 2), ["abc", "d"]);
         // A subject that fills the line leaves it to the others.
         assert_eq!(wrapped("a bc", 10, 12, 2), ["", "a bc"]);
         assert_eq!(wrapped("abcdefghijkl b", 8, 2, 2), ["abcdefghijkl", "b"]);
