@@ -79,6 +79,8 @@ pub enum Command {
     Detach(Detach),
     /// Show who has which VF, and whether that is still true; repair what is not
     InspectState(InspectState),
+    /// Tell whether this host is ready for SR-IOV and DPDK, and what stands in the way
+    Doctor(Doctor),
     /// Serve a container runtime as its CNI plugin, or become one
     Cni(Cni),
 }
@@ -595,6 +597,40 @@ pub struct InspectState {
     pub list: ListOutput,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "It only looks, and needs no rights; what it may not look at it says. Each finding has the next command to type, \
+unless nothing can be typed. Errors come first, then warnings and notes (which may be meant so), then a line for each area without \
+errors and warnings.
+
+The exit code is 0 without errors and warnings, 1 with warnings, 4 with errors.
+
+Examples:
+  sriovctl doctor
+  sriovctl doctor eth0 --dpdk
+  sriovctl doctor --cni --all
+  sriovctl doctor --json"
+)]
+pub struct Doctor {
+    /// Only these PFs
+    #[arg(value_name = "PF")]
+    pub pfs: Vec<Selector>,
+    /// Only what DPDK needs: PFs and VFs, IOMMU, vfio-pci, hugepages, and what is in conflict
+    #[arg(long)]
+    pub dpdk: bool,
+    /// Only what a container runtime needs: PFs and VFs, the plugin, its configurations, records, and
+    /// what is in conflict
+    #[arg(long)]
+    pub cni: bool,
+    /// What is fine, too
+    #[arg(long)]
+    pub all: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `cni`.
 #[derive(Debug, Args)]
 #[command(
@@ -626,6 +662,7 @@ impl Command {
             Self::Attach(args) => args.json,
             Self::Detach(args) => args.json,
             Self::InspectState(args) => is_json(&args.list),
+            Self::Doctor(args) => args.json,
             Self::Cni(_) => false,
         }
     }

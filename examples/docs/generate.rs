@@ -13,13 +13,14 @@ use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::Value;
 use sriovctl::cli::Cli;
 use sriovctl::commands::complete;
+use sriovctl::model::doctor::Id;
 
 const EXIT_CODES: [(&str, &str); 9] = [
     ("0", "Done, or it was so already."),
-    ("1", "Failed for a reason not listed here."),
+    ("1", "Failed for a reason not listed here; doctor: there are warnings."),
     ("2", "The command line asks for something that cannot be."),
     ("3", "No such device."),
-    ("4", "Busy or refused; nothing was changed."),
+    ("4", "Busy or refused; nothing was changed; doctor: there are errors."),
     ("5", "The kernel, the driver or the device cannot do it."),
     ("6", "Partly done; what was not is listed."),
     ("7", "It did not come to an end in time."),
@@ -156,6 +157,11 @@ fn command_page(command: &Command) -> Vec<u8> {
     if command.get_name() == "cni" {
         list(&mut page, "CONFIGURATION", &cni::KEYS);
         list(&mut page, "ERROR CODES", &cni::CODES);
+    }
+    if command.get_name() == "doctor" {
+        let findings: Vec<(&str, &str)> =
+            Id::ALL.iter().map(|id| (id.text(), id.meaning())).collect();
+        list(&mut page, "FINDINGS", &findings);
     }
     section(&mut page, "SEE ALSO", "sriovctl(8), whose page lists the exit codes");
     page

@@ -36,13 +36,15 @@ enum What {
 }
 
 /// Which operand or option of which subcommand names what.
-const VALUES: [(&str, &str, What); 17] = [
+const VALUES: [(&str, &str, What); 19] = [
     ("list-pfs", "pfs", What::Pf),
     ("list-pfs", "driver", What::Driver),
     ("list-vfs", "vfs", What::PfOrVf),
     ("list-vfs", "driver", What::Driver),
     ("set-numvfs", "pf", What::Pf),
     ("set-numvfs", "driver", What::Driver),
+    ("set-vf", "vfs", What::PfOrVf),
+    ("doctor", "pfs", What::Pf),
     ("bind-dpdk", "vfs", What::ToBind),
     ("bind-dpdk", "driver", What::Driver),
     ("attach", "vf", What::FreeVf),

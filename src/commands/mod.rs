@@ -9,6 +9,7 @@ mod bind_view;
 pub mod complete;
 mod console;
 mod detach;
+mod doctor;
 mod inspect_state;
 mod interrupt;
 mod list_pfs;
@@ -25,6 +26,7 @@ use std::io::{BufWriter, ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, NetnsArgs, Proto};
+use crate::engine::doctor::Checkup;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
@@ -39,7 +41,7 @@ use self::console::Console;
 use self::say::line;
 
 /// Runs the command line on a host.
-pub fn run<K: Kernel + Store + Surroundings>(cli: &Cli, kernel: &K) -> ExitCode {
+pub fn run<K: Kernel + Store + Surroundings + Checkup>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
     if changes(&cli.command) {
         interrupt::catch();
@@ -89,6 +91,7 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
         // modprobe, where a driver has gone
         Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
         Command::InspectState(_) => (rights::STATE, true),
+        Command::Doctor(_) => (rights::DOCTOR, false),
         Command::Cni(_) => (rights::INSTALL, false),
     }
 }
@@ -96,10 +99,10 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
 /// Whether something may be changed, which is not to be cut off half-way.
 fn changes(command: &Command) -> bool {
     match command {
-        Command::ListPfs(_) | Command::ListVfs(_) | Command::Cni(_) => false,
+        Command::ListPfs(_) | Command::ListVfs(_) | Command::Doctor(_) | Command::Cni(_) => false,
         Command::InspectState(args) => args.repair,
         Command::BindDpdk(args) => !args.status,
-        Command::SetNumvfs(_) | Command::Attach(_) | Command::Detach(_) => true,
+        Command::SetNumvfs(_) | Command::SetVf(_) | Command::Attach(_) | Command::Detach(_) => true,
     }
 }
 
@@ -129,7 +132,7 @@ pub fn usage(error: &clap::Error, args: impl Iterator<Item = std::ffi::OsString>
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-fn dispatch<K: Kernel + Store + Surroundings>(
+fn dispatch<K: Kernel + Store + Surroundings + Checkup>(
     command: &Command,
     kernel: &K,
     console: &Console,
@@ -144,6 +147,7 @@ fn dispatch<K: Kernel + Store + Surroundings>(
         Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
         Command::Detach(args) => detach::run(args, kernel, console, out),
         Command::InspectState(args) => inspect_state::run(args, kernel, console, out),
+        Command::Doctor(args) => doctor::run(args, kernel, console, out),
         Command::Cni(args) => install(args.install.as_deref(), kernel, out).map(|()| None),
     }
 }

@@ -4,6 +4,7 @@
 use std::io::{Write, stderr};
 
 use super::console::Console;
+use super::table::Tone;
 use crate::error::Error;
 use crate::model::text::printable;
 
@@ -35,6 +36,29 @@ pub fn plain(text: &str) {
 /// One line of standard output: a line feed in it would begin a line that looks like one of ours.
 pub fn write_line(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
     writeln!(out, "{}", printable(&text.to_string()))
+}
+
+/// A line that begins with a word of ours in its colour.
+pub fn marked(
+    out: &mut dyn Write,
+    console: &Console,
+    (word, tone): (&'static str, Tone),
+    text: &str,
+) -> std::io::Result<()> {
+    let code = match tone {
+        _ if !console.out_color => "",
+        Tone::Plain => "0",
+        Tone::Good => "32",
+        Tone::Warn => "33",
+        Tone::Bad => "31",
+        Tone::Dim => "2",
+    };
+    let text = printable(text);
+    // Codes of the terminal (ECMA-48, SGR) stand around the word only.
+    if code.is_empty() {
+        return writeln!(out, "{word}{text}");
+    }
+    writeln!(out, "\x1b[{code}m{word}\x1b[0m{text}")
 }
 
 /// [`write_line`], written as `writeln!` is.

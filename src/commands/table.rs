@@ -23,6 +23,8 @@ pub enum Tone {
     Good,
     /// In use: look before you touch it.
     Warn,
+    /// Broken.
+    Bad,
     /// Down, none: of little interest.
     Dim,
 }
@@ -248,6 +250,7 @@ fn colored(text: Text, console: &Console) -> Cell {
         Tone::Plain if !text.is_empty() => cell,
         Tone::Good => cell.fg(Color::Green),
         Tone::Warn => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red),
         Tone::Dim | Tone::Plain => cell.add_attribute(Attribute::Dim),
     }
 }

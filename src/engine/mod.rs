@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod bind;
 pub mod detach;
+pub mod doctor;
 pub mod neighbours;
 pub mod numvfs;
 mod restore;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::words::not_so;
 pub use self::words::shortcoming;
 use super::store::Store;
-use super::{Kernel, Progress, Surroundings};
+use super::{Kernel, Progress, Surroundings, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::{Scope, Vectors};
 use crate::model::ids::{DeviceId, VfIndex};
@@ -210,7 +210,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             for done in vf.settings.iter_mut().filter(|done| done.outcome == Outcome::Untried) {
                 let what = done.what.name().replace('_', "-");
                 self.progress.stage(&format!("{}: {what} {}", vf.name, done.what.value()), 0);
-                match self.take(done) {
+                match unless_interrupted(self.progress).and_then(|()| self.take(done)) {
                     Ok(()) => done.outcome = Outcome::Applied,
                     Err(error)
                         if is_reset_of_mac(done.what) && error.kind() == Kind::Unsupported =>

@@ -228,7 +228,7 @@ impl Dir {
 }
 
 /// Who but root may write it, in words.
-fn of_others(meta: &std::fs::Metadata) -> Option<String> {
+pub(super) fn of_others(meta: &std::fs::Metadata) -> Option<String> {
     let (owner, mode) = (meta.uid(), meta.mode() & 0o7777);
     if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
         return Some(format!("it belongs to user {owner}, not to root"));

@@ -4,6 +4,7 @@ mod accounts;
 mod announce;
 mod apply;
 mod beneath;
+mod doctor;
 mod drivers;
 mod ethtool;
 #[cfg(any(test, fuzzing))]

@@ -4,6 +4,7 @@
 
 pub mod assemble;
 pub mod binding;
+pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod ids;

@@ -47,6 +47,9 @@ pub const ATTACH: Rights = &[LOOK, MOVE];
 /// `inspect-state`, which also finishes what `attach` and `bind-dpdk` began.
 pub const STATE: Rights = &[LOOK, MOVE, &[Right::Chown]];
 
+/// `doctor`, which also reads the kernel's log.
+pub const DOCTOR: Rights = &[LOOK, &[Right::Syslog]];
+
 /// The plugin of container runtimes.
 pub const CNI: Rights = &[LOOK, MOVE, &[Right::Kill]];
 

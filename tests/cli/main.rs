@@ -9,6 +9,7 @@ mod support;
 
 mod bind_dpdk;
 mod complete;
+mod doctor;
 mod list_pfs;
 mod list_vfs;
 mod output;

@@ -28,6 +28,9 @@ fn lists() {
         let ran = run(&tree, &["bind-dpdk", "--status", "--json"]);
         assert_eq!(ran.code, 0, "{name}: {ran:?}");
         check("bind-dpdk-status", &ran.stdout, &format!("the status of {name}"));
+        let ran = run_unchanged(&tree, &["doctor", "--all", "--json"]);
+        assert!([0, 1, 4].contains(&ran.code), "{name}: {ran:?}");
+        check("doctor", &ran.stdout, &format!("the health of {name}"));
     }
 }
 

@@ -342,3 +342,35 @@ pub fn mixed_4k() -> Tree {
     }
     tree
 }
+
+/// A host that is ready: an 82576 with 4 VFs, pass-through, vfio-pci, hugepages, and the plugin of a
+/// container runtime, which is the program at `program`.
+pub fn ready(program: &str) -> Tree {
+    let tree = host(&[Pf {
+        netdevs: &[Netdev::up("eth0", "52:54:00:aa:00:00", 1000)],
+        vfs: Vfs::usual(&IGB, 4, "eth0"),
+        ..Pf::new("0000:01:00.0", &IGB)
+    }]);
+    for (file, text) in [
+        ("proc/cpuinfo", "vendor_id\t: GenuineIntel\n"),
+        ("proc/cmdline", "quiet intel_iommu=on iommu=pt\n"),
+        ("proc/meminfo", "MemTotal:       65781936 kB\nHugepagesize:       2048 kB\n"),
+        ("proc/mounts", "hugetlbfs /dev/hugepages hugetlbfs rw,relatime 0 0\n"),
+        ("sys/firmware/acpi/tables/DMAR", ""),
+        ("sys/bus/pci/drivers/vfio-pci/bind", ""),
+        ("dev/vfio/vfio", ""),
+        ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "512\n"),
+        ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "500\n"),
+        ("opt/cni/bin/host-local", "#!/bin/sh\n"),
+        (
+            "etc/cni/net.d/10-vfs.conflist",
+            r#"{"cniVersion": "1.0.0", "name": "vfs", "plugins": [
+                {"type": "sriov", "pool": ["eth0"], "ipam": {"type": "host-local"}}]}"#,
+        ),
+    ] {
+        tree.write(file, text);
+    }
+    tree.make_executable("opt/cni/bin/host-local");
+    std::os::unix::fs::symlink(program, tree.path("opt/cni/bin/sriov")).expect("symlink");
+    tree
+}

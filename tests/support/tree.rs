@@ -233,6 +233,12 @@ impl Tree {
         fs::remove_file(self.path(file)).expect("unlink");
     }
 
+    /// Lets everybody execute a file.
+    pub fn make_executable(&self, file: &str) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.path(file), mode).expect("chmod");
+    }
+
     /// Makes `link` point at `target`, both relative to the root, by a relative path as sysfs does.
     pub fn link(&self, link: &str, target: &str) {
         let (dir, _) = link.rsplit_once('/').expect("a link below the root");

@@ -82,7 +82,7 @@ impl Plan {
 }
 
 /// Drivers whose PF must be up (kernel: bnxt_sriov.c `bnxt_sriov_configure`, bnx2x_sriov.c).
-const MUST_BE_UP: [&str; 2] = ["bnxt_en", "bnx2x"];
+pub const MUST_BE_UP: [&str; 2] = ["bnxt_en", "bnx2x"];
 
 /// Decides how the PF gets `request.count` VFs.
 pub fn plan(pf: &Pf, request: &Request) -> Result<Plan, Refusal> {

@@ -5,6 +5,7 @@ mod attach;
 mod bind;
 mod cni;
 mod disk;
+mod doctor;
 mod lists;
 mod netdevsim;
 mod numvfs;
@@ -118,6 +119,11 @@ pub const SCENARIOS: &[Scenario] = &[
             numvfs::a_vf_on_vfio_stays_on_vfio,
             numvfs::dry_run_changes_nothing_and_its_shell_works,
             numvfs::of_a_storage_device,
+            doctor::the_printed_commands_mend_pfs_and_vfs,
+            doctor::the_printed_commands_make_a_host_ready,
+            doctor::the_printed_commands_mend_records_and_their_disk,
+            doctor::whatever_else_sets_vfs_is_found_and_kept_from_it,
+            doctor::needs_no_rights,
         ],
     ),
     boot(
@@ -222,6 +228,7 @@ pub const SCENARIOS: &[Scenario] = &[
             lists::interleaved_vfs_belong_to_their_ports,
             refusals::vfio_without_iommu_restores_the_former_vfs,
             bind::without_an_iommu_there_is_a_hint_and_no_change,
+            doctor::without_an_iommu_it_says_why,
         ],
     ),
     boot(
