@@ -1,6 +1,6 @@
 //! Ctrl-C and its like: at a question nothing is changed, during a change it is undone.
 
-use std::io::{Write, stderr};
+use std::io::stderr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
+
+use super::say;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static ASKING: AtomicBool = AtomicBool::new(false);
@@ -53,11 +55,9 @@ pub fn catch() {
                 leave(terminal.as_ref(), asks);
                 let _ = emulate_default_handler(signal); // it ends the program
             }
-            // Nobody is left to be told when this fails.
-            let _ = writeln!(
-                stderr(),
-                "sriovctl: interrupted; what was begun is undone or finished first \
-                 (once more: end at once, and leave it to inspect-state --repair)"
+            say::plain(
+                "sriovctl: interrupted; what was begun is undone or finished first\n\
+                 (once more: end at once, and leave it to inspect-state --repair)",
             );
         }
     });
@@ -70,6 +70,6 @@ fn leave(terminal: Option<&Termios>, asked: bool) {
         let _ = dialoguer::console::Term::stderr().show_cursor();
     }
     if asked {
-        let _ = writeln!(stderr(), "\nsriovctl: nothing was changed");
+        say::plain("\nsriovctl: nothing was changed");
     }
 }

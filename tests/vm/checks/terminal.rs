@@ -162,7 +162,7 @@ pub fn an_interrupted_change_is_undone() {
             _ => drop(ok(&format!("pkill -{signal} -x sriovctl"))),
         }
         let screen = terminal.shows("exit 1");
-        assert!(screen.contains("error: interrupted"), "{screen}");
+        assert!(screen.contains("sriovctl: interrupted\n"), "{screen}");
         let text = "the former 4 VFs of eth0 were restored with their settings";
         assert!(screen.contains(text), "{screen}");
         let now = super::attach::state();
