@@ -151,16 +151,18 @@ pub fn an_interrupted_change_is_undone() {
     host();
     sriovctl(&["detach", "eth0#1"]).exits(0);
     let before = super::attach::state();
-    // A udev that has never done with an interface: the change goes on until it is interrupted.
-    ok("mkdir -p /run/udev; mkfifo /run/udev/control");
     let terminal = shell();
     for signal in ["C-c", "TERM", "HUP"] {
+        // A udev that has never done with an interface: the change goes on until it is interrupted.
+        ok("mkdir -p /run/udev; mkfifo /run/udev/control");
         types(&terminal, "sriovctl set-numvfs eth0 7; echo exit $?");
         terminal.shows("waiting for VF interfaces");
         match signal {
             "C-c" => terminal.press(signal),
             _ => drop(ok(&format!("pkill -{signal} -x sriovctl"))),
         }
+        terminal.shows("restoring the former VFs");
+        ok("rm /run/udev/control");
         let screen = terminal.shows("exit 1");
         assert!(screen.contains("sriovctl: interrupted\n"), "{screen}");
         let text = "the former 4 VFs of eth0 were restored with their settings";
@@ -168,5 +170,4 @@ pub fn an_interrupted_change_is_undone() {
         let now = super::attach::state();
         assert!(now == before, "{signal}: {}", super::attach::differences(&before, &now));
     }
-    ok("rm /run/udev/control");
 }
