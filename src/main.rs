@@ -31,7 +31,12 @@ fn main() -> ExitCode {
         Ok(cli) => {
             let (needs, starts_programs) = commands::rights(&cli);
             match rights::keep_only(needs, starts_programs) {
-                Ok(()) => commands::run(&cli, &host::Host::new(&cli.root)),
+                Ok(()) => {
+                    if commands::changes(&cli) {
+                        commands::interrupt::catch(host::signals::is_ignored());
+                    }
+                    commands::run(&cli, &host::Host::new(&cli.root))
+                }
                 Err(error) => commands::refuse(&error),
             }
         }
@@ -45,7 +50,8 @@ fn complete(words: Vec<OsString>) -> ExitCode {
         return commands::refuse(&error);
     }
     let root = words.windows(2).find(|two| two[0] == "--root").map(|two| two[1].clone());
-    let root = root.unwrap_or_else(|| "/".into());
+    let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--root="));
+    let root = root.or_else(|| joined().map(OsString::from)).unwrap_or_else(|| "/".into());
     commands::complete::answer(host::Host::new(Path::new(&root)), words)
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::bind_view::{DeviceView, View, write_text};
 use super::console::{Bar, Console};
-use super::{bind_status, write_json, writing};
+use super::{bind_status, interrupt, write_json, writing};
 use crate::cli::{BindDpdk, OnOff};
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
@@ -143,6 +143,9 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
 
     fn run(&self, before: &Bound, progress: &dyn Progress) -> (DeviceView, Option<Error>) {
         let device = &before.device;
+        if let Some(error) = interrupt::before(&before.name) {
+            return (DeviceView::failed(before, None, &error), Some(error));
+        }
         let done = match &self.back {
             Some(back) => engine::back(self.kernel, device, back, progress),
             None => engine::bind(self.kernel, device, &self.request, progress),
@@ -229,6 +232,9 @@ impl Progress for Counted<'_> {
     }
     fn note(&self, text: &str) {
         self.bar.note(text);
+    }
+    fn is_interrupted(&self) -> bool {
+        self.bar.is_interrupted()
     }
 }
 

@@ -71,7 +71,7 @@ impl Console {
 
     /// Lets somebody choose; no choice is an error.
     pub fn select(question: &str, items: &[String]) -> Result<usize> {
-        let _asking = Asking::begin();
+        let _asking = Asking::begin()?;
         let asked = dialoguer::Select::new()
             .with_prompt(question)
             .items(items.iter().map(|item| printable(item)))
@@ -90,7 +90,7 @@ impl Console {
 
     /// Lets somebody choose some; none is an error.
     pub fn select_some(question: &str, items: &[String]) -> Result<Vec<usize>> {
-        let _asking = Asking::begin();
+        let _asking = Asking::begin()?;
         let asked = dialoguer::MultiSelect::new()
             .with_prompt(format!("{question} (space marks, enter ends)"))
             .items(items.iter().map(|item| printable(item)))
@@ -108,7 +108,7 @@ impl Console {
 
     /// Asks for a number; an empty line is `present`.
     pub fn number(question: &str, present: u32, most: u32) -> Result<u32> {
-        let _asking = Asking::begin();
+        let _asking = Asking::begin()?;
         let asked =
             dialoguer::Input::<u32>::new()
                 .with_prompt(printable(question))
@@ -131,7 +131,7 @@ impl Console {
     /// Asks yes or no; no is the answer to an empty line. The question is made of `lines`.
     pub fn confirm(lines: &[String]) -> Result<bool> {
         let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
-        let _asking = Asking::begin();
+        let _asking = Asking::begin()?;
         let asked = dialoguer::Confirm::new()
             .with_prompt(lines.join("\n"))
             .default(false)

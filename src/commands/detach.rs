@@ -49,9 +49,9 @@ pub fn run<K: Kernel + Store>(
     let mut views = Vec::new();
     let mut failures = Vec::new();
     for device in &devices {
-        if interrupt::is_interrupted() {
-            let why = "interrupted before it was detached; it is attached as it was";
-            failures.push(Error::new(Kind::Failed, format!("{device}: {why}")));
+        if let Some(error) = interrupt::before(&device.to_string()) {
+            views.push(failed_view(device, &error));
+            failures.push(error);
             continue;
         }
         let view = if args.dry_run {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::console::{Bar, Console};
 use super::table::{self, Column, Text, Tone};
-use super::{say, write_json, writing};
+use super::{interrupt, say, write_json, writing};
 use crate::cli::{Form, InspectState};
 use crate::engine::state::{self, Entry, Verdict};
 use crate::engine::store::{Shelf, Store};
@@ -180,6 +180,10 @@ fn repair<K: Kernel + Store + Surroundings>(
 ) -> Result<()> {
     for (entry, row) in entries.iter().zip(rows) {
         if entry.verdict == Verdict::Ok {
+            continue;
+        }
+        if let Some(error) = interrupt::before(&entry.name) {
+            row.repair_error = Some(error.message().to_owned());
             continue;
         }
         let is_foreign = matches!(entry.verdict, Verdict::Foreign(_));

@@ -11,7 +11,7 @@ mod console;
 mod detach;
 mod doctor;
 mod inspect_state;
-mod interrupt;
+pub mod interrupt;
 mod list_pfs;
 #[cfg(test)]
 mod list_tests;
@@ -43,9 +43,6 @@ use self::say::line;
 /// Runs the command line on a host.
 pub fn run<K: Kernel + Store + Surroundings + Checkup>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
-    if changes(&cli.command) {
-        interrupt::catch();
-    }
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
     let result = result.and_then(|later| match out.flush() {
@@ -97,8 +94,8 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
 }
 
 /// Whether something may be changed, which is not to be cut off half-way.
-fn changes(command: &Command) -> bool {
-    match command {
+pub fn changes(cli: &Cli) -> bool {
+    match &cli.command {
         Command::ListPfs(_) | Command::ListVfs(_) | Command::Doctor(_) | Command::Cni(_) => false,
         Command::InspectState(args) => args.repair,
         Command::BindDpdk(args) => !args.status,

@@ -154,6 +154,21 @@ pub trait Progress {
     }
 }
 
+/// What is the end of a change goes on though somebody wants that to end.
+struct ToTheEnd<'a>(&'a dyn Progress);
+
+impl Progress for ToTheEnd<'_> {
+    fn stage(&self, what: &str, total: u64) {
+        self.0.stage(what, total);
+    }
+    fn done(&self, count: u64) {
+        self.0.done(count);
+    }
+    fn note(&self, text: &str) {
+        self.0.note(text);
+    }
+}
+
 /// Refuses to go on once somebody wants it to end.
 fn unless_interrupted(progress: &dyn Progress) -> Result<()> {
     if progress.is_interrupted() {

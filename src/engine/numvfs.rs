@@ -6,7 +6,7 @@ mod settle;
 use std::time::Duration;
 
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress, Surroundings, bind, unless_interrupted};
+use super::{Kernel, Progress, Surroundings, ToTheEnd, bind, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::DeviceId;
@@ -103,7 +103,7 @@ fn with_bindings<K: Kernel + Store + Surroundings>(
 ) -> Result<Report> {
     let mut report = set_locked(kernel, device, request, options, progress)?;
     if request.driver.is_none() && !request.no_autoprobe {
-        let (bound, problems) = bind::bind_persistent_of(kernel, &report.pf, progress);
+        let (bound, problems) = bind::bind_persistent_of(kernel, &report.pf, &ToTheEnd(progress));
         report.bound = bound;
         report.problems.extend(problems);
     }
@@ -341,7 +341,10 @@ impl<K: Kernel> Job<'_, K> {
     fn create(&self, steps: &[Step]) -> std::result::Result<(), (Error, bool)> {
         let mut changed = false;
         for step in steps {
-            unless_interrupted(self.progress).map_err(|error| (error, changed))?;
+            unless_interrupted(self.progress).map_err(|error| {
+                let error = error.device(self.name.clone());
+                (if changed { error } else { error.detail("nothing was changed") }, changed)
+            })?;
             self.progress.stage(&self.phrase(step), 0);
             match self.kernel.apply(step, self.options.timeout) {
                 Ok(outcome) => changed |= outcome == Outcome::Changed,

@@ -28,6 +28,7 @@ pub mod pci_ids;
 mod persist;
 mod ports;
 pub mod rights;
+pub mod signals;
 mod state;
 mod sysfs;
 mod uppers;

@@ -27,7 +27,7 @@ const RED: u64 = 200;
 /// VF 1 is the one that is attached.
 const VF: u16 = 1;
 
-fn kernel() -> FakeKernel {
+pub fn kernel() -> FakeKernel {
     let kernel = FakeKernel::with_vfs(4);
     {
         let mut world = kernel.world.borrow_mut();
@@ -54,7 +54,7 @@ fn plain() -> Request {
     }
 }
 
-fn everything() -> Request {
+pub fn everything() -> Request {
     Request {
         mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
         mtu: Some(1400),

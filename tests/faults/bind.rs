@@ -32,7 +32,7 @@ static BACKS: AtomicU32 = AtomicU32::new(0);
 const VF: u16 = 1;
 const BLUE: u64 = 100;
 
-fn kernel() -> FakeKernel {
+pub fn kernel() -> FakeKernel {
     let kernel = FakeKernel::with_vfs(4);
     {
         let mut world = kernel.world.borrow_mut();
@@ -51,7 +51,7 @@ fn to(driver: &str) -> Request {
     Request { driver: driver.into(), ..Request::default() }
 }
 
-fn everything() -> Request {
+pub fn everything() -> Request {
     Request {
         mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
         settings: VfSettings {

@@ -6,6 +6,7 @@
 mod attach;
 mod bind;
 mod history;
+mod interrupted;
 mod kernel;
 mod numvfs;
 mod set_vf;

@@ -31,7 +31,7 @@ fn run(kernel: &FakeKernel, request: &Request) -> Result<Report> {
 }
 
 /// A PF with VFs that an administrator has set up.
-fn configured(count: u32) -> FakeKernel {
+pub fn configured(count: u32) -> FakeKernel {
     let kernel = FakeKernel::with_vfs(count);
     for index in 0..count as u16 {
         kernel.change_vf(index, |vf| configure(vf, index));
