@@ -86,6 +86,17 @@ const ENVIRONMENT: [(&str, &str); 3] = [
     ),
 ];
 
+const SIGNALS: [(&str, &str); 2] = [
+    (
+        "SIGINT, SIGTERM, SIGHUP",
+        "At a question nothing is changed. During a change what was begun is undone, or finished where that is the way back, before the program ends; further devices are left alone. Signals that were ignored when it was started stay so.",
+    ),
+    (
+        "SIGINT, SIGTERM once more",
+        "A second later or more they end it at once; sriovctl inspect-state --repair does the rest.",
+    ),
+];
+
 /// Every generated file: its path in the repository, and its text.
 pub fn all() -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
@@ -125,6 +136,7 @@ fn man(command: Command) -> Man {
 fn main_page(root: &Command) -> Vec<u8> {
     let mut page = render(&man(root.clone()), root);
     list(&mut page, "EXIT STATUS", &EXIT_CODES);
+    list(&mut page, "SIGNALS", &SIGNALS);
     list(&mut page, "FILES", &FILES);
     list(&mut page, "ENVIRONMENT", &ENVIRONMENT);
     let error = include_str!("../../schemas/error.schema.json");
