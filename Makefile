@@ -34,10 +34,11 @@ soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every e
 	@tests/vm/setup
 	@SRIOVCTL_SOAK=1 $(CARGO) test --quiet --test vm -- soak:: points::
 
-lint: ## Formatting, clippy with warnings denied, shellcheck
+lint: ## Formatting, clippy with warnings denied, shellcheck, man pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
 	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run
+	@mandoc -Tlint man/*.8
 
 docs: ## Generate completions and man pages from the command line's definition
 	@$(CARGO) run --quiet --example docs

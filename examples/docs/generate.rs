@@ -116,10 +116,10 @@ pub fn all() -> Vec<(PathBuf, Vec<u8>)> {
     }
     let mut root = Cli::command();
     root.build();
-    files.push((PathBuf::from("man/sriovctl.8"), main_page(&root)));
+    files.push((PathBuf::from("man/sriovctl.8"), tidy(&main_page(&root))));
     for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
         let page = PathBuf::from(format!("man/sriovctl-{}.8", command.get_name()));
-        files.push((page, command_page(command)));
+        files.push((page, tidy(&command_page(command))));
     }
     files
 }
@@ -180,6 +180,51 @@ fn command_page(command: &Command) -> Vec<u8> {
 }
 
 /// The sections that clap_mangen makes, without its version section.
+/// As `mandoc -Tlint` wants it: a title in capitals, no break beside a paragraph, no long lines.
+fn tidy(page: &[u8]) -> Vec<u8> {
+    let page = String::from_utf8_lossy(page);
+    let lines: Vec<&str> = page.lines().collect();
+    let is = |at: Option<usize>, macros: &[&str]| {
+        at.and_then(|at| lines.get(at)).is_some_and(|line| macros.contains(line))
+    };
+    let mut tidy = String::new();
+    let mut as_it_is = false;
+    for (nth, line) in lines.iter().enumerate() {
+        as_it_is = (as_it_is || *line == ".nf") && *line != ".fi";
+        let beside = is(nth.checked_sub(1), &[".sp", ""]) || is(Some(nth + 1), &[".sp", ""]);
+        if *line == ".br" && beside {
+            continue;
+        }
+        let text = match line.strip_prefix(".TH ").and_then(|rest| rest.split_once(' ')) {
+            Some((title, rest)) => format!(".TH {} {rest}", title.to_uppercase()),
+            None => (*line).to_owned(),
+        };
+        let whole = as_it_is || text.starts_with('.');
+        let text = if whole { text } else { wrapped(&text) };
+        tidy += text.trim_end();
+        tidy.push('\n');
+    }
+    tidy.into_bytes()
+}
+
+/// Broken at spaces; a line must not begin with what makes it a macro.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("the first one");
+        let is_macro = word.starts_with(['.', '\'']) || word.is_empty() || last.ends_with('\\');
+        if last.is_empty() {
+            last.push_str(word);
+        } else if is_macro || last.len() + 1 + word.len() < 80 {
+            *last += " ";
+            *last += word;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
 fn render(man: &Man, command: &Command) -> Vec<u8> {
     let mut page = Vec::new();
     let write = |result: std::io::Result<()>| result.expect("writing to memory");
