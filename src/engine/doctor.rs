@@ -32,7 +32,12 @@ pub fn examine<K: Kernel + Store + Surroundings + Checkup>(
     if !only.is_empty() {
         pfs.clear();
         for selector in only {
-            pfs.extend(selector.pfs(&inventory)?);
+            for pf in selector.pfs(&inventory)? {
+                // One may be named twice, by its name and by its address.
+                if pfs.iter().all(|known| known.facts.device != pf.facts.device) {
+                    pfs.push(pf);
+                }
+            }
         }
     }
     let mut facts = kernel.look(areas);

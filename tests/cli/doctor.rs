@@ -228,6 +228,16 @@ fn plugins_and_configurations_are_looked_at() {
 }
 
 #[test]
+fn a_pf_that_is_named_twice_counts_once() {
+    let tree = ready();
+    let once = run_unchanged(&tree, &["doctor", "eth0", "--all"]);
+    for names in [["eth0", "eth0"], ["eth0", "0000:01:00.0"]] {
+        let twice = run_unchanged(&tree, &["doctor", names[0], names[1], "--all"]);
+        assert_eq!((twice.code, &twice.stdout), (once.code, &once.stdout), "{names:?}");
+    }
+}
+
+#[test]
 fn whatever_else_changes_vfs_is_named() {
     let write = |path: &'static str, text: &'static str| move |tree: &Tree| tree.write(path, text);
     let vfs = "echo 4 > /sys/class/net/eth0/device/sriov_numvfs\n";
