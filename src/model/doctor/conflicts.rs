@@ -102,9 +102,11 @@ fn finding(trace: &Trace) -> Finding {
             format!("{key} (line {line}) sets {whose} at boot"),
             Fix::Run(format!("systemctl disable {}", shell_word(key))),
         ),
-        Kind::BootScript => {
-            (Id::ConflictBootScript, format!("line {line} sets {whose} at boot"), comment(None))
-        }
+        Kind::BootScript => (
+            Id::ConflictBootScript,
+            format!("line {line} sets {whose} at boot"),
+            if is_table(path) { comment(None) } else { Fix::Do(take_out(&trace.lines)) },
+        ),
         Kind::ModuleOption => (
             Id::ConflictModuleOption,
             format!("creates VFs ({}) when {} is loaded", value.as_deref().unwrap_or("some"), trace.names.join(", ")),
@@ -117,6 +119,23 @@ fn finding(trace: &Trace) -> Finding {
         _ => Severity::Warning,
     };
     Finding::new(id, severity, path, text).fix(fix)
+}
+
+/// Whether each line stands for itself, unlike those of a script.
+fn is_table(path: &str) -> bool {
+    ["/etc/sysfs.", "/etc/tmpfiles.d/", "/etc/network/interfaces", "/etc/cron", "/var/spool/cron/"]
+        .iter()
+        .any(|start| path.starts_with(start))
+}
+
+/// What to do to a script: a line less may leave an `if` or a loop empty, which is a syntax error.
+fn take_out(lines: &[usize]) -> String {
+    let numbers: Vec<String> = lines.iter().map(usize::to_string).collect();
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    format!(
+        "remove what writes sriov_numvfs ({word} {}); an if or a loop that is left empty needs a colon there",
+        numbers.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -198,7 +217,7 @@ mod tests {
                 "\necho 4 > /sys/class/net/eth0/device/sriov_numvfs",
                 Id::ConflictBootScript,
                 "line 2 sets the VFs of eth0 at boot",
-                "sed -i '2s/^/# /' /etc/rc.local",
+                "remove what writes sriov_numvfs (line 2);",
             ),
             (
                 Kind::ModuleOption,
@@ -224,5 +243,18 @@ mod tests {
         let found = finding(&unit);
         assert_eq!(found.text, "vfs.service (line 1) sets the VFs of e at boot");
         assert_eq!(found.fix, Some(Fix::Run("systemctl disable vfs.service".to_owned())));
+    }
+
+    #[test]
+    fn only_lines_that_stand_for_themselves_are_commented_out() {
+        let fix = |kind, path, text| finding(&read(kind, path, text).unwrap()).fix.unwrap();
+        let script = "if true; then\necho 4 > /sys/class/net/e/device/sriov_numvfs\nfi\n";
+        assert!(matches!(fix(Kind::BootScript, "/etc/rc.local", script), Fix::Do(_)));
+        let table = "class/net/eth0/device/sriov_numvfs = 4";
+        let command = "sed -i '1s/^/# /' /etc/sysfs.d/a.conf".to_owned();
+        assert_eq!(fix(Kind::BootScript, "/etc/sysfs.d/a.conf", table), Fix::Run(command));
+        let rule = "KERNEL==\"eth0\", \\\n ATTR{device/sriov_numvfs}=\"4\"";
+        let command = "sed -i '1s/^/# /; 2s/^/# /' /etc/udev/rules.d/9.rules".to_owned();
+        assert_eq!(fix(Kind::Udev, "/etc/udev/rules.d/9.rules", rule), Fix::Run(command));
     }
 }

@@ -1,6 +1,8 @@
 //! Files of other programs that change VFs, read a line at a time: what is looked for are single
 //! keys, which need no parser of YAML, XML or unit files.
 
+use std::collections::HashSet;
+
 /// What other program's file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -55,7 +57,7 @@ pub fn read(kind: Kind, path: &str, text: &str) -> Option<Trace> {
         names: Vec::new(),
         key: None,
     };
-    match kind {
+    let mut trace = match kind {
         Kind::Systemd => systemd(trace, text),
         Kind::Connection => connection(trace, text),
         Kind::ManagerConf => keyed(trace, text, "sriov-num-vfs"),
@@ -69,7 +71,10 @@ pub fn read(kind: Kind, path: &str, text: &str) -> Option<Trace> {
         Kind::Operator => Some(Trace { names: vec![name_of(path).to_owned()], ..trace }),
         Kind::Udev | Kind::Unit | Kind::BootScript => numvfs(trace, text),
         Kind::ModuleOption => module(trace, text),
-    }
+    }?;
+    let mut seen = HashSet::new();
+    trace.names.retain(|name| seen.insert(name.clone()));
+    Some(trace)
 }
 
 fn name_of(path: &str) -> &str {
@@ -180,27 +185,134 @@ fn libvirt(mut trace: Trace, text: &str) -> Option<Trace> {
 
 /// Whatever writes `sriov_numvfs`, in whichever language.
 fn numvfs(mut trace: Trace, text: &str) -> Option<Trace> {
-    for (index, line) in text.lines().enumerate() {
+    // Variables with the path, and whose it is.
+    let mut variables: Vec<(String, Vec<String>)> = Vec::new();
+    for (numbers, line) in joined(text) {
         let line = line.trim();
-        if line.starts_with(['#', ';']) || !writes(line, trace.kind) {
-            continue;
+        if let Some(name) = variable(line).filter(|_| trace.kind != Kind::Udev) {
+            variables.push((name.to_owned(), interfaces(line)));
         }
-        trace.lines.push(index + 1);
-        trace.names.extend(interfaces(line));
+        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        let does = match trace.kind {
+            Kind::Udev => assigns(line) || writes(line, &[]),
+            _ => writes(line, &names),
+        };
+        if does {
+            trace.lines.extend(numbers);
+            trace.names.extend(interfaces(line));
+            let used = variables.iter().filter(|(name, _)| mentions(line, &[name]));
+            trace.names.extend(used.flat_map(|(_, names)| names.clone()));
+        }
     }
     (!trace.lines.is_empty()).then_some(trace)
 }
 
-fn writes(line: &str, kind: Kind) -> bool {
-    let mut uses = line.match_indices("sriov_numvfs").map(|(at, word)| &line[at + word.len()..]);
-    match kind {
-        // A match (== or !=) only looks (udev(7)).
-        Kind::Udev => uses.any(|rest| {
-            let rest = rest.trim_start_matches(['}', '"', ' ']);
-            !rest.starts_with("==") && !rest.starts_with("!=")
-        }),
-        _ => uses.next().is_some() && !line.starts_with("cat "),
+/// Lines without comments, those that a backslash continues as one, with the numbers of each.
+fn joined(text: &str) -> Vec<(Vec<usize>, String)> {
+    let mut all: Vec<(Vec<usize>, String)> = Vec::new();
+    let mut is_open = false;
+    for (index, line) in text.lines().enumerate() {
+        // Not even the backslash of a comment counts.
+        if line.trim_start().starts_with(['#', ';']) {
+            continue;
+        }
+        let part = line.trim_end().strip_suffix('\\');
+        match all.last_mut().filter(|_| is_open) {
+            Some((numbers, whole)) => {
+                numbers.push(index + 1);
+                whole.push_str(part.unwrap_or(line));
+            }
+            None => all.push((vec![index + 1], part.unwrap_or(line).to_owned())),
+        }
+        is_open = part.is_some();
     }
+    all
+}
+
+/// The variable that a line gives the path to: `for NAME in ...`, `NAME=...`.
+fn variable(line: &str) -> Option<&str> {
+    let (name, value) = match line.strip_prefix("for ") {
+        Some(rest) => rest.split_once(" in ")?,
+        None => line.split_once('=')?,
+    };
+    let name = name.trim().rsplit(' ').next()?;
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    // What a command prints of the file is not its path.
+    let is_read = value.contains("$(cat ") || value.contains("$(<") || value.contains("`cat ");
+    let is_path = value.contains("sriov_numvfs") && !is_read;
+    (is_name && !name.is_empty() && is_path).then_some(name)
+}
+
+/// udev(7): a match (== or !=) only looks.
+fn assigns(line: &str) -> bool {
+    line.split("sriov_numvfs}").skip(1).any(|rest| {
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix(['+', ':']).unwrap_or(rest);
+        rest.starts_with('=') && !rest.starts_with("==")
+    })
+}
+
+/// Whether it is about the file, or a variable with its path.
+fn mentions(text: &str, variables: &[&str]) -> bool {
+    let uses = |name: &str| {
+        text.match_indices(name).any(|(at, _)| {
+            let is_shell = text[..at].ends_with(['$', '{']);
+            let is_python = text[..at].ends_with("open(");
+            let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            (is_shell || is_python) && !text[at + name.len()..].starts_with(goes_on)
+        })
+    };
+    text.contains("sriov_numvfs") || variables.iter().any(|name| uses(name))
+}
+
+/// Whether a line of a script or table writes the file, rather than reads or tests it.
+fn writes(line: &str, variables: &[&str]) -> bool {
+    let is_file = |text: &str| mentions(text, variables);
+    let redirects = line
+        .match_indices('>')
+        .any(|(at, _)| is_file(target(line[at + 1..].trim_start_matches('|'))));
+    let command = |rest: &str| is_file(rest.split([';', '|', '&']).next().unwrap_or(rest));
+    let tees = line.split("tee ").skip(1).any(command);
+    let copies = line.split(" of=").skip(1).any(|rest| is_file(target(rest)));
+    // Python and its like.
+    let opens = ["open(", ".write"].iter().any(|word| line.contains(word))
+        && ["\"w", "'w", "\"r+", "'r+", ".write"].iter().any(|word| line.contains(word))
+        && is_file(line);
+    // sysfs.conf(5): `class/net/eth0/device/sriov_numvfs = 4`.
+    let sets = line.split_once('=').is_some_and(|(key, _)| {
+        let key = key.trim_end();
+        key.ends_with("sriov_numvfs")
+            && key.contains(['/', '.'])
+            && !key.contains([' ', '\t', '[', '('])
+    });
+    // tmpfiles.d(5): `w /sys/class/net/eth0/device/sriov_numvfs - - - - 4`.
+    let mut words = line.split_whitespace();
+    let is_write = |word: &str| {
+        word.strip_prefix('w').is_some_and(|rest| rest.chars().all(|c| "+!-=~^$?".contains(c)))
+    };
+    let has_type = words.next().is_some_and(is_write);
+    let is_row = has_type && words.next().is_some_and(|path| path.ends_with("/sriov_numvfs"));
+    redirects || tees || copies || opens || sets || is_row
+}
+
+/// The word that a text of the shell's begins with, substitutions and quotes included.
+fn target(text: &str) -> &str {
+    let text = text.trim_start();
+    let (mut depth, mut quote, mut last) = (0_usize, None, '/');
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') if last == '/' => quote = Some(c),
+            (_, '(') => depth += 1,
+            (None, ')' | ' ' | '\t' | ';' | '|' | '&' | '<' | '>') if depth == 0 => {
+                return &text[..at];
+            }
+            (_, ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        last = c;
+    }
+    text
 }
 
 /// Interfaces and addresses in the paths of a line.

@@ -66,11 +66,49 @@ fn rules_units_and_scripts() {
         Kind::BootScript,
         "/etc/rc.local",
         script,
-        Some((&[2, 5], None, &["0000:01:00.0"], None)),
+        Some((&[3, 5], None, &["0000:01:00.0"], None)),
     );
     check(Kind::BootScript, "/etc/rc.local", "cat /sys/class/net/eth0/device/sriov_numvfs\n", None);
     let unit = "[Unit]\nDescription=/opt/x\n[Service]\nExecStartPre=-/usr/local/bin/vfs.sh eth0\nExecStart=/bin/sh /opt/vfs/up\n";
     assert_eq!(scripts(unit), ["/usr/local/bin/vfs.sh", "/opt/vfs/up"]);
+}
+
+#[test]
+fn only_what_writes_counts() {
+    let at = "/sys/class/net/eth9/device/sriov_numvfs";
+    for text in [
+        format!("[ -e {at} ] || exit 0\nn=$(cat {at})\n"),
+        format!("if [ \"$(cat {at} 2>/dev/null)\" = 4 ]; then\ntrue\nfi\n"),
+        format!("cat {at} > /tmp/n; cat {at}\ncat {at} | tee /tmp/n\n"),
+        format!("n=`cat {at}`\necho $n > /tmp/n\n"),
+        format!("f={at}\ncat $f > /tmp/n\n"),
+        format!("with open('{at}') as file:\n"),
+    ] {
+        check(Kind::BootScript, "/etc/rc.local", &text, None);
+    }
+    let eth9: &[&str] = &["eth9"];
+    for (text, lines) in [
+        (format!("if [ -e {at} ]; then\n  echo 4 > {at}\nfi\n"), &[2][..]),
+        (format!("[ -e {at} ] && echo 4 >{at}\n"), &[1]),
+        (format!("echo 4 | sudo tee {at} > /dev/null\n"), &[1]),
+        (format!("echo 4 \\\n  > \"{at}\"\n"), &[1, 2]),
+        (format!("f={at}\necho 0 > \"$f\"\necho 4 > ${{f}}\n"), &[2, 3]),
+        (format!("with open('{at}', 'w') as file:\n"), &[1]),
+        (format!("{} = 4\n", &at[5..]), &[1]),
+        (format!("w {at} - - - - 4\n"), &[1]),
+    ] {
+        check(Kind::BootScript, "/etc/rc.local", &text, Some((lines, None, eth9, None)));
+    }
+}
+
+#[test]
+fn a_rule_is_all_its_lines() {
+    let rule = "ACTION==\"add\", KERNEL==\"eth9\", \\\n# four\n  ATTR{device/sriov_numvfs}=\"4\"\n";
+    check(Kind::Udev, "x.rules", rule, Some((&[1, 3], None, &["eth9"], None)));
+    let run = "KERNEL==\"eth9\", RUN+=\"/bin/sh -c 'echo 4 > /sys/class/net/eth9/device/sriov_numvfs'\"\n";
+    check(Kind::Udev, "x.rules", run, Some((&[1], None, &["eth9"], None)));
+    let test = "TEST==\"device/sriov_numvfs\", ENV{N}=\"$attr{device/sriov_numvfs}\"\n";
+    check(Kind::Udev, "x.rules", test, None);
 }
 
 #[test]

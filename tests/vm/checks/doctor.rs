@@ -166,7 +166,11 @@ pub fn whatever_else_sets_vfs_is_found_and_kept_from_it() {
             "/etc/udev/rules.d/60-vfs.rules",
             "ACTION==\"add\", KERNEL==\"eth0\", ATTR{device/sriov_numvfs}=\"4\"\\n",
         ),
-        ("conflict-boot-script", "/etc/rc.local", &format!("#!/bin/sh\\necho 4 > {at}\\n")),
+        (
+            "conflict-boot-script",
+            "/etc/sysfs.d/vfs.conf",
+            "class/net/eth0/device/sriov_numvfs = 4\\n",
+        ),
         ("conflict-module-option", "/etc/modprobe.d/vfs.conf", "options igb max_vfs=7\\n"),
     ] {
         let breaking =
@@ -174,6 +178,16 @@ pub fn whatever_else_sets_vfs_is_found_and_kept_from_it() {
         mends(id, "warning", &breaking);
         ok(&format!("rm -f {path} /etc/systemd/network/10-packaged.link"));
     }
+    // A script is for its administrator to edit: the advice says how.
+    ok(&format!(
+        "printf '#!/bin/sh\\nif [ -e {at} ]; then\\n  echo 4 > {at}\\nfi\\n' > /etc/rc.local"
+    ));
+    let script = the("conflict-boot-script");
+    assert_eq!((&script["severity"], &script["command"]), (&"warning".into(), &Value::Null));
+    assert!(script["advice"].as_str().unwrap().contains("(line 3)"), "{script}");
+    ok("sed -i '3s/.*/  :/' /etc/rc.local; sh -n /etc/rc.local");
+    assert!(!is_found("conflict-boot-script"));
+    ok("rm /etc/rc.local");
     // What is about another PF is not said of this one.
     ok(
         "printf '[Match]\\nOriginalName=eth0\\n[Link]\\nSR-IOVVirtualFunctions=4\\n' > /etc/systemd/network/10-vfs.link",
