@@ -220,22 +220,6 @@ mod tests {
                 "remove what writes sriov_numvfs (line 2);",
             ),
             (
-                Kind::BootScript,
-                "/etc/sysfs.d/vfs.conf",
-                "class/net/eth0/device/sriov_numvfs = 4",
-                Id::ConflictBootScript,
-                "line 1 sets the VFs of eth0 at boot",
-                "sed -i '1s/^/# /' /etc/sysfs.d/vfs.conf",
-            ),
-            (
-                Kind::Udev,
-                "/etc/udev/rules.d/9.rules",
-                "KERNEL==\"eth0\", \\\n ATTR{device/sriov_numvfs}=\"4\"",
-                Id::ConflictUdev,
-                "VFs of eth0",
-                "sed -i '1s/^/# /; 2s/^/# /' /etc/udev/rules.d/9.rules",
-            ),
-            (
                 Kind::ModuleOption,
                 "/etc/modprobe.d/igb.conf",
                 "options igb max_vfs=7",
@@ -259,5 +243,18 @@ mod tests {
         let found = finding(&unit);
         assert_eq!(found.text, "vfs.service (line 1) sets the VFs of e at boot");
         assert_eq!(found.fix, Some(Fix::Run("systemctl disable vfs.service".to_owned())));
+    }
+
+    #[test]
+    fn only_lines_that_stand_for_themselves_are_commented_out() {
+        let fix = |kind, path, text| finding(&read(kind, path, text).unwrap()).fix.unwrap();
+        let script = "if true; then\necho 4 > /sys/class/net/e/device/sriov_numvfs\nfi\n";
+        assert!(matches!(fix(Kind::BootScript, "/etc/rc.local", script), Fix::Do(_)));
+        let table = "class/net/eth0/device/sriov_numvfs = 4";
+        let command = "sed -i '1s/^/# /' /etc/sysfs.d/a.conf".to_owned();
+        assert_eq!(fix(Kind::BootScript, "/etc/sysfs.d/a.conf", table), Fix::Run(command));
+        let rule = "KERNEL==\"eth0\", \\\n ATTR{device/sriov_numvfs}=\"4\"";
+        let command = "sed -i '1s/^/# /; 2s/^/# /' /etc/udev/rules.d/9.rules".to_owned();
+        assert_eq!(fix(Kind::Udev, "/etc/udev/rules.d/9.rules", rule), Fix::Run(command));
     }
 }

@@ -304,9 +304,10 @@ fn target(text: &str) -> &str {
             (Some(open), c) if c == open => quote = None,
             (None, '"' | '\'') if last == '/' => quote = Some(c),
             (_, '(') => depth += 1,
-            (None, ')') if depth == 0 => return &text[..at],
+            (None, ')' | ' ' | '\t' | ';' | '|' | '&' | '<' | '>') if depth == 0 => {
+                return &text[..at];
+            }
             (_, ')') => depth = depth.saturating_sub(1),
-            (None, ' ' | '\t' | ';' | '|' | '&' | '<' | '>') if depth == 0 => return &text[..at],
             _ => {}
         }
         last = c;
