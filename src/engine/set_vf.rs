@@ -276,8 +276,8 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             let what = one.settings[which].what;
             let vectors = self.vectors(one.device.as_ref())?;
             let present = place.and_then(|(_, vf)| what.present(vf, vectors));
-            let (error, is_other) = match (what, place) {
-                (What::Mac(mac), Some((_, vf))) => match self.finish_mac(one, vf, mac) {
+            let (error, is_other) = if let (What::Mac(mac), Some((_, vf))) = (what, place) {
+                match self.finish_mac(one, vf, mac) {
                     Ok(note) => {
                         report.vfs[nth].settings[which].note = note;
                         continue;
@@ -285,11 +285,10 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                     // Its interface may be another one by now, whatever the MAC is.
                     Err(error) if self.options.strict => (error, true),
                     Err(error) => (self.after_mac(one, mac, error), true),
-                },
-                _ => {
-                    let is_other = present.is_none() || present != one.settings[which].from;
-                    (not_so(&one.name, what, present.as_deref()), is_other)
                 }
+            } else {
+                let is_other = present.is_none() || present != one.settings[which].from;
+                (not_so(&one.name, what, present.as_deref()), is_other)
             };
             let done = &mut report.vfs[nth].settings[which];
             done.is_other = is_other;
