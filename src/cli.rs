@@ -235,7 +235,8 @@ pub struct SetNumvfs {
     after_long_help = "Each setting is a message of its own, in an order that is safe, and looked at afterwards: applied, \
 unchanged (it was so already), unsupported or failed. What fails keeps nothing else from being set, unless --strict asks for all \
 or nothing: then everything that was changed is put back. VFs that are attached or bound belong to somebody; giving them back \
-resets what is set meanwhile, so they are refused without --force.
+resets what is set meanwhile, so they are refused without --force. Nothing is written down: Ctrl-C leaves what was set (with \
+--strict it is undone first), and what was not is set by running it again.
 
 Examples:
   sriovctl set-vf 'eth0#3' --mac 02:00:00:00:00:01 --vlan 100 --trust on

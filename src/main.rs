@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sriovctl::host::rights;
+use sriovctl::host::{limits, rights};
 use sriovctl::model::rights::{CNI, LIST, NONE, Rights};
 use sriovctl::{cli, cni, commands, host};
 
@@ -29,6 +29,9 @@ fn main() -> ExitCode {
     match cli::Cli::try_parse() {
         Ok(cli) if commands::serves(&cli) => plugin(),
         Ok(cli) => {
+            if matches!(cli.command, cli::Command::SetVf(_)) {
+                limits::raise_open_files();
+            }
             let (needs, starts_programs) = commands::rights(&cli);
             match rights::keep_only(needs, starts_programs) {
                 Ok(()) => {

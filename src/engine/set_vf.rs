@@ -73,6 +73,8 @@ pub struct Done {
     pub note: Option<String>,
     /// The steps that were to be taken.
     pub steps: Vec<Step>,
+    /// Whether it failed, and is other than before, or may be.
+    is_other: bool,
 }
 
 /// A VF, and what became of its settings.
@@ -110,7 +112,7 @@ pub struct Report {
 impl Report {
     /// Whether anything is other than before.
     pub fn changed(&self) -> bool {
-        let is = |done: &Done| done.outcome == Outcome::Applied;
+        let is = |done: &Done| done.outcome == Outcome::Applied || done.is_other;
         !self.left.is_empty() || self.vfs.iter().any(|vf| vf.settings.iter().any(is))
     }
 
@@ -203,14 +205,19 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         }
     }
 
-    /// Takes the steps of each setting. Where all or nothing is asked for it ends at the first that fails.
+    /// Takes the steps of each setting. Where all or nothing is asked for it ends at the first that fails;
+    /// once somebody wants it to end, at the next.
     fn apply(&self, report: &mut Report) {
         for vf in &mut report.vfs {
             let (place, before) = (&vf.place, vf.before.as_ref());
             for done in vf.settings.iter_mut().filter(|done| done.outcome == Outcome::Untried) {
                 let what = done.what.name().replace('_', "-");
                 self.progress.stage(&format!("{}: {what} {}", vf.name, done.what.value()), 0);
-                match unless_interrupted(self.progress).and_then(|()| self.take(done)) {
+                if let Err(error) = unless_interrupted(self.progress) {
+                    done.fail(error.device(vf.name.clone()).hint("run it again to set the rest"));
+                    return;
+                }
+                match self.take(done) {
                     Ok(()) => done.outcome = Outcome::Applied,
                     Err(error)
                         if is_reset_of_mac(done.what) && error.kind() == Kind::Unsupported =>
@@ -219,10 +226,12 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                         done.note = Some(format!("left as it is: {error}"));
                     }
                     Err(error) => {
-                        if let (What::Mac(_), Some((before, _))) = (done.what, before) {
-                            self.put_mac_back(place, before);
-                        }
-                        done.fail(error);
+                        let left = match (done.what, before) {
+                            (What::Mac(_), Some((before, _))) => self.put_mac_back(place, before),
+                            _ => Vec::new(),
+                        };
+                        done.is_other = !left.is_empty();
+                        done.fail(error.details(left));
                         if self.options.strict {
                             return;
                         }
@@ -267,17 +276,23 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             let what = one.settings[which].what;
             let vectors = self.vectors(one.device.as_ref())?;
             let present = place.and_then(|(_, vf)| what.present(vf, vectors));
-            let error = match (what, place) {
-                (What::Mac(mac), Some((_, vf))) => match self.finish_mac(one, vf, mac) {
+            let (error, is_other) = if let (What::Mac(mac), Some((_, vf))) = (what, place) {
+                match self.finish_mac(one, vf, mac) {
                     Ok(note) => {
                         report.vfs[nth].settings[which].note = note;
                         continue;
                     }
-                    Err(error) => error,
-                },
-                _ => not_so(&one.name, what, present.as_deref()),
+                    // Its interface may be another one by now, whatever the MAC is.
+                    Err(error) if self.options.strict => (error, true),
+                    Err(error) => (self.after_mac(one, mac, error), true),
+                }
+            } else {
+                let is_other = present.is_none() || present != one.settings[which].from;
+                (not_so(&one.name, what, present.as_deref()), is_other)
             };
-            report.vfs[nth].settings[which].fail(error);
+            let done = &mut report.vfs[nth].settings[which];
+            done.is_other = is_other;
+            done.fail(error);
             if self.options.strict {
                 return Ok(());
             }

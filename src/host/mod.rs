@@ -14,6 +14,7 @@ mod holders;
 mod inspect;
 mod install;
 mod kmsg;
+pub mod limits;
 mod links;
 mod lock;
 mod managed;

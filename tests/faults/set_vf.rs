@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use sriovctl::engine::Silent;
 use sriovctl::engine::attach::{Choice, attach};
 use sriovctl::engine::bind::bind;
 use sriovctl::engine::set_vf::{Options, Outcome, Report, set, shortcoming};
 use sriovctl::engine::state;
+use sriovctl::engine::{Progress, Silent};
 use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use sriovctl::model::plan::set_vf::Request;
@@ -465,4 +465,95 @@ fn killed_at_any_point_it_can_be_run_again() {
         }
     }
     assert!(deaths > 80, "it died {deaths} times only");
+}
+
+/// Wants it to end after so many questions.
+struct Impatient(std::cell::Cell<usize>);
+
+impl Progress for Impatient {
+    fn stage(&self, _: &str, _: u64) {}
+    fn done(&self, _: u64) {}
+    fn note(&self, _: &str) {}
+    fn is_interrupted(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left == 0
+    }
+}
+
+#[test]
+fn an_interrupt_leaves_the_rest_untried_and_is_said_once() {
+    for options in [OPTIONS, STRICT] {
+        let kernel = kernel();
+        let before = kernel.world();
+        let vfs = ["eth0#1-2".parse().unwrap()];
+        let report = set(&kernel, &vfs, &trust_and_mtu(), options, &Impatient(1.into())).unwrap();
+        let first = if options.strict { Outcome::Undone } else { Outcome::Applied };
+        let rest = [Outcome::Failed, Outcome::Untried, Outcome::Untried];
+        assert_eq!(outcomes(&report)[..1], [first]);
+        assert_eq!(outcomes(&report)[1..], rest);
+        let error = shortcoming(&report).unwrap();
+        assert_eq!(error.message(), "interrupted");
+        assert_eq!(error.next_step(), Some("run it again to set the rest"));
+        assert_eq!((kernel.world() == before, report.changed()), (options.strict, !options.strict));
+    }
+}
+
+fn trust_and_mtu() -> Request {
+    Request { mtu: Some(1400), ..trust() }
+}
+
+#[test]
+fn a_mac_that_is_not_taken_is_put_back_and_is_no_nothing() {
+    // Of the driver that is bound anew no interface comes.
+    let kernel = busy();
+    kernel.change_vf(1, |vf| vf.netdev.as_mut().unwrap().up = false);
+    let before = vf(&kernel, 1).settings.mac;
+    let faults = Faults { keeps_own_mac: true, no_netdevs: true, ..Faults::default() };
+    kernel.begin_with(faults);
+    let report = run(&kernel, "eth0#1", &mac_only(), OPTIONS).unwrap();
+    assert!(report.changed(), "{report:?}");
+    let error = shortcoming(&report).unwrap();
+    assert_eq!(error.kind(), Kind::Partial);
+    let says = |what: &str| error.detail_lines().iter().any(|line| line.contains(what));
+    if kernel.bindings.borrow().is_empty() {
+        assert!(says("its former MAC was put back"), "{error:?}");
+        assert_eq!(vf(&kernel, 1).settings.mac, before);
+    } else {
+        assert!(says("its PF keeps"), "{error:?}");
+        assert_eq!(vf(&kernel, 1).settings.mac, Some(MAC));
+    }
+}
+
+#[test]
+fn forced_no_record_of_a_driver_is_lost() {
+    for finished in [true, false] {
+        let kernel = kernel();
+        let to_vfio = binding::Request { driver: "vfio-pci".into(), ..binding::Request::default() };
+        bind(&kernel, &device_of(2), &to_vfio, &Silent).unwrap();
+        let record = kernel.bindings.borrow()[&device_of(2)].1.clone();
+        let kept = if finished { (None, record) } else { (record, None) };
+        // As if it had its own driver again, and this did not yet say so.
+        let kernel = self::kernel();
+        kernel.bindings.borrow_mut().insert(device_of(2), kept.clone());
+        kernel.begin_with(Faults { keeps_own_mac: true, ..Faults::default() });
+        let force = Options { force: true, ..OPTIONS };
+        let report = run(&kernel, "eth0#2", &mac_only(), force).unwrap();
+        let note = report.vfs[0].settings[0].note.clone().unwrap();
+        assert!(note.contains("until its driver is bound the next time"), "{note}");
+        assert!(kernel.bindings.borrow()[&device_of(2)] == kept);
+        assert_eq!(vf(&kernel, 2).settings.mac, Some(MAC));
+    }
+}
+
+#[test]
+fn strict_claims_no_more_than_it_can_know() {
+    let kernel = kernel();
+    kernel.change_vf(1, |vf| vf.settings.trust = None);
+    kernel.begin_with(Faults { refuse: Some((1, 5)), ..Faults::default() });
+    let report = run(&kernel, "eth0#1", &trust_and_mtu(), STRICT).unwrap();
+    assert!(report.rolled_back && report.changed(), "{report:?}");
+    let left: Vec<String> = report.left.iter().map(ToString::to_string).collect();
+    assert_eq!(left, ["trust of eth0#1: nobody said what it was"]);
+    assert_eq!(shortcoming(&report).unwrap().kind(), Kind::Partial);
 }

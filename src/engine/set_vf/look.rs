@@ -109,5 +109,5 @@ fn decided(name: &str, (pf, vf): (&Pf, &Vf), item: Item) -> Done {
         None if steps.is_empty() => Outcome::Unchanged,
         None => Outcome::Untried,
     };
-    Done { what, from, outcome, error, note: None, steps }
+    Done { what, from, outcome, error, note: None, steps, is_other: false }
 }

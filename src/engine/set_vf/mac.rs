@@ -36,10 +36,20 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             return Err(super::not_so(&one.name, What::Mac(mac), present.as_deref()));
         }
         let (Some(link), Some(device)) = (on_host(vf), &one.device) else { return Ok(None) };
-        if let [first, ..] = vf.users.as_slice() {
+        // What is known of its driver already must not be lost: what begins here would take its place.
+        let is_known = !matches!(self.kernel.stored(Shelf::Bindings, device), Ok(None));
+        let why = match vf.users.as_slice() {
+            [first, ..] => Some(format!("is in use ({first}) and")),
+            [] if is_known => Some("is bound by bind-dpdk's record and".to_owned()),
+            [] if self.progress.is_interrupted() => {
+                Some("was left alone when interrupted and".to_owned())
+            }
+            [] => None,
+        };
+        if let Some(why) = why {
             let has = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
             return Ok(Some(format!(
-                "{} is in use ({first}) and keeps {has} until its driver is bound the next time",
+                "{} {why} keeps {has} until its driver is bound the next time",
                 link.name
             )));
         }
@@ -101,15 +111,37 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         }
     }
 
-    /// After a MAC that was set in part.
-    pub(super) fn put_mac_back(&self, place: &(DeviceId, VfIndex), before: &Vf) {
-        let Ok(inventory) = self.kernel.observe(SCOPE) else { return };
-        let Some((_, now)) = find(&inventory, place) else { return };
-        for step in mac_back(place, before, now) {
-            if let Err(error) = self.kernel.apply(&step, self.options.timeout) {
-                self.progress.note(&format!("not put back: {error}"));
-            }
+    /// After a MAC that the PF was told and the interface did not take: the former one again, unless a
+    /// repair is to finish what was begun. Returns the error with what became of it.
+    pub(super) fn after_mac(&self, one: &OneVf, mac: MacAddr, error: Error) -> Error {
+        let stored = |device| self.kernel.stored(Shelf::Bindings, device);
+        if one.device.as_ref().is_some_and(|device| !matches!(stored(device), Ok(None))) {
+            return error.detail(format!("its PF keeps {mac}, which the repair gives it"));
         }
+        let Some((before, _)) = &one.before else { return error };
+        let left = self.put_mac_back(&one.place, before);
+        if left.is_empty() {
+            return error.detail("its former MAC was put back");
+        }
+        error.details(left)
+    }
+
+    /// After a MAC that was set in part. Returns what could not be put back.
+    pub(super) fn put_mac_back(&self, place: &(DeviceId, VfIndex), before: &Vf) -> Vec<String> {
+        let admin = before.settings.as_ref().and_then(|settings| settings.mac);
+        let steps = match self.kernel.observe(SCOPE) {
+            Err(error) => return vec![format!("not put back: {error}")],
+            Ok(inventory) => match find(&inventory, place) {
+                None => return vec!["not put back: the VF is gone".to_owned()],
+                Some(_) if admin.is_none() => {
+                    return vec!["not put back: its former MAC is not known".to_owned()];
+                }
+                Some((_, now)) => mac_back(place, before, now),
+            },
+        };
+        let failed = |step: &Step| self.kernel.apply(step, self.options.timeout).err();
+        let failed = steps.iter().filter_map(failed);
+        failed.map(|error| format!("not put back: {error}")).collect()
     }
 }
 

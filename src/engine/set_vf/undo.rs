@@ -1,6 +1,6 @@
 //! All or nothing: putting everything back.
 
-use super::{Job, OneVf, Outcome, Report, SCOPE, find, mac};
+use super::{Done, Job, OneVf, Outcome, Report, SCOPE, find, mac};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
@@ -27,6 +27,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             let is_back = problems.is_empty();
             left.extend(problems);
             for done in &mut report.vfs[nth].settings {
+                done.is_other &= !is_back;
                 if done.outcome == Outcome::Applied && is_back {
                     (done.outcome, done.note) = (Outcome::Undone, None);
                 }
@@ -42,14 +43,16 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         }
         let mut problems = Vec::new();
         for _ in 0..ROUNDS {
-            let steps = self.way_back(one, &self.kernel.observe(SCOPE)?)?;
+            let inventory = self.kernel.observe(SCOPE)?;
+            let steps = self.way_back(one, &inventory)?;
             if steps.is_empty() {
-                return Ok(Vec::new());
+                return self.unknown(one, &inventory);
             }
             let failed = |step| self.kernel.apply(step, self.options.timeout).err();
             problems = steps.iter().filter_map(failed).collect();
         }
-        let steps = self.way_back(one, &self.kernel.observe(SCOPE)?)?;
+        let inventory = self.kernel.observe(SCOPE)?;
+        let steps = self.way_back(one, &inventory)?;
         if problems.is_empty() {
             let dropped = |step: &Step| {
                 let text = format!("could not {step}: it was accepted, but is not so");
@@ -57,14 +60,43 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             };
             problems = steps.iter().map(dropped).collect();
         }
-        if steps.is_empty() { Ok(Vec::new()) } else { Ok(problems) }
+        if steps.is_empty() {
+            problems.clear();
+        }
+        problems.extend(self.unknown(one, &inventory)?);
+        Ok(problems)
+    }
+
+    /// Of what was changed, that of which nobody can say that it is as it was.
+    fn unknown(&self, one: &OneVf, inventory: &Inventory) -> Result<Vec<Error>> {
+        let (Some((before, _)), Some((_, now))) = (&one.before, find(inventory, &one.place)) else {
+            return Ok(Vec::new());
+        };
+        let vectors = self.vectors(one.device.as_ref())?;
+        let changed = |done: &&Done| done.outcome == Outcome::Applied || done.is_other;
+        let problem = |done: &Done| {
+            let why = match (&done.from, done.what.present(now, vectors)) {
+                (None, _) => "nobody said what it was",
+                (_, None) => "nobody says what it is now",
+                _ => return None,
+            };
+            let text = format!("{} of {}: {why}", done.what.name().replace('_', "-"), one.name);
+            Some(Error::new(Kind::Unsupported, text).device(one.name.clone()))
+        };
+        let mut all: Vec<Error> = one.settings.iter().filter(changed).filter_map(problem).collect();
+        if on_host(before).is_some() && on_host(now).is_none() {
+            let text = format!("{} has no interface any more", one.name);
+            all.push(Error::new(Kind::Failed, text).device(one.name.clone()));
+        }
+        Ok(all)
     }
 
     /// The steps from what a VF is to what it was.
     fn way_back(&self, one: &OneVf, inventory: &Inventory) -> Result<Vec<Step>> {
-        let (Some((before, vectors)), Some((_, now))) = (&one.before, find(inventory, &one.place))
-        else {
-            return Ok(Vec::new());
+        let Some((before, vectors)) = &one.before else { return Ok(Vec::new()) };
+        let Some((_, now)) = find(inventory, &one.place) else {
+            let text = format!("{} is gone", one.name);
+            return Err(Error::new(Kind::NotFound, text).device(one.name.clone()));
         };
         let vf = VfRef { pf: one.place.0.clone(), index: one.place.1 };
         let mut steps = Vec::new();

@@ -122,7 +122,7 @@ pub fn shortcoming(report: &Report) -> Option<Error> {
         error
     };
     let error = error.details(put_back(report));
-    let is_partial = some_done || !report.left.is_empty();
+    let is_partial = some_done || !report.left.is_empty() || all().any(|done| done.is_other);
     Some(if is_partial { error.with_kind(Kind::Partial) } else { error })
 }
 
