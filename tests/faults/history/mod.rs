@@ -132,13 +132,14 @@ fn undo_all(kernel: &FakeKernel, model: &mut Model) -> Result<(), String> {
             let done = back(kernel, &device, &Back::default(), &Silent);
             said.extend(done.err().map(|error| format!("{error:?}")));
         }
-        if Sight::of(kernel).is_empty() {
+        if Sight::of(kernel).is_empty() && kernel.resizes.borrow().is_empty() {
             break;
         }
     }
     let now = Sight::of(kernel);
-    if !now.is_empty() {
-        let records = (now.records.keys(), now.bindings.keys(), now.resizes.keys());
+    let resizes = kernel.resizes.borrow();
+    if !now.is_empty() || !resizes.is_empty() {
+        let records = (now.records.keys(), now.bindings.keys(), resizes.keys());
         return Err(format!("something is left: {records:?} {:?} {said:#?}", now.told));
     }
     for (vf, known) in &model.vfs {

@@ -19,6 +19,11 @@ pub struct Sight {
     pub resizes: BTreeMap<DeviceId, Resize>,
 }
 
+/// One that ended brings nothing back.
+fn is_pending((_, resize): &(DeviceId, Resize)) -> bool {
+    !resize.ended
+}
+
 impl Sight {
     pub fn of(kernel: &FakeKernel) -> Self {
         Self {
@@ -27,7 +32,7 @@ impl Sight {
             records: kernel.records.borrow().clone(),
             bindings: kernel.bindings.borrow().clone(),
             told: kernel.neighbours.borrow().clone(),
-            resizes: kernel.resizes.borrow().clone(),
+            resizes: kernel.resizes.borrow().clone().into_iter().filter(is_pending).collect(),
         }
     }
 
