@@ -1,14 +1,17 @@
 //! The command line: types only. A doc comment is the help text.
 
+mod settings;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::ids::{Cidr, Guid, IfName, MacAddr, VlanId};
-use crate::model::link::LinkState;
 use crate::model::selector::Selector;
 use crate::model::step::{Route, RouteOptions};
+
+pub use self::settings::{Carrier, OnOff, PortArgs, Proto, TagArgs};
 
 /// Lists, creates and hands out SR-IOV virtual functions (VFs), and never loses one
 ///
@@ -251,30 +254,12 @@ pub struct SetVf {
     /// MAC that the PF keeps, and that the interface gets
     #[arg(long, value_name = "MAC")]
     pub mac: Option<MacAddr>,
-    /// VLAN that the NIC inserts and strips, 0-4094 (0: none)
-    #[arg(long, value_name = "ID")]
-    pub vlan: Option<VlanId>,
-    /// Priority in the VLAN tag, 0-7
-    #[arg(long, value_name = "PRIO", requires = "vlan", value_parser = clap::value_parser!(u8).range(0..=7))]
-    pub qos: Option<u8>,
-    /// Protocol of the VLAN tag
-    #[arg(long, value_name = "PROTO", requires = "vlan")]
-    pub proto: Option<Proto>,
-    /// Whether the VF may change its MAC, become promiscuous and the like
-    #[arg(long, value_name = "ON|OFF")]
-    pub trust: Option<OnOff>,
-    /// Whether frames with a foreign source MAC are dropped
-    #[arg(long, value_name = "ON|OFF")]
-    pub spoofchk: Option<OnOff>,
-    /// What the VF sees as carrier
-    #[arg(long, value_name = "STATE")]
-    pub link_state: Option<Carrier>,
-    /// Lowest guaranteed rate in Mbit/s (0: none)
-    #[arg(long, value_name = "MBPS")]
-    pub min_tx_rate: Option<u32>,
-    /// Highest rate in Mbit/s (0: no limit)
-    #[arg(long, value_name = "MBPS")]
-    pub max_tx_rate: Option<u32>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub tag: TagArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub port: PortArgs,
     /// Whether the VF may read the PF's RSS table and key
     #[arg(long, value_name = "ON|OFF")]
     pub query_rss: Option<OnOff>,
@@ -325,25 +310,6 @@ pub struct NetnsArgs {
     pub container: Option<String>,
 }
 
-/// on or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OnOff {
-    /// Switched on
-    On,
-    /// Switched off
-    Off,
-}
-
-impl From<Carrier> for LinkState {
-    fn from(carrier: Carrier) -> Self {
-        match carrier {
-            Carrier::Auto => Self::Auto,
-            Carrier::Enable => Self::Enable,
-            Carrier::Disable => Self::Disable,
-        }
-    }
-}
-
 /// `attach`.
 #[derive(Debug, Args)]
 #[command(
@@ -381,33 +347,15 @@ pub struct Attach {
     /// MAC of the interface; set in the PF as well
     #[arg(long, value_name = "MAC")]
     pub mac: Option<MacAddr>,
-    /// VLAN that the NIC inserts and strips, 0-4094 (0: none)
-    #[arg(long, value_name = "ID")]
-    pub vlan: Option<VlanId>,
-    /// Priority in the VLAN tag, 0-7
-    #[arg(long, value_name = "PRIO", requires = "vlan", value_parser = clap::value_parser!(u8).range(0..=7))]
-    pub qos: Option<u8>,
-    /// Protocol of the VLAN tag
-    #[arg(long, value_name = "PROTO", requires = "vlan")]
-    pub proto: Option<Proto>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub tag: TagArgs,
     /// MTU in bytes, at most the PF's
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
     pub mtu: Option<u32>,
-    /// Whether frames with a foreign source MAC are dropped
-    #[arg(long, value_name = "ON|OFF")]
-    pub spoofchk: Option<OnOff>,
-    /// Whether the VF may change its MAC, become promiscuous and the like
-    #[arg(long, value_name = "ON|OFF")]
-    pub trust: Option<OnOff>,
-    /// What the VF sees as carrier
-    #[arg(long, value_name = "STATE")]
-    pub link_state: Option<Carrier>,
-    /// Lowest guaranteed rate in Mbit/s (0: none)
-    #[arg(long, value_name = "MBPS")]
-    pub min_tx_rate: Option<u32>,
-    /// Highest rate in Mbit/s (0: no limit)
-    #[arg(long, value_name = "MBPS")]
-    pub max_tx_rate: Option<u32>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub port: PortArgs,
     /// Address of the interface; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub address: Vec<Cidr>,
@@ -423,28 +371,6 @@ pub struct Attach {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Protocol of a VLAN tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Proto {
-    /// The customer tag
-    #[value(name = "802.1q", alias = "802.1Q")]
-    Dot1q,
-    /// The service tag
-    #[value(name = "802.1ad", alias = "802.1AD")]
-    Dot1ad,
-}
-
-/// Carrier of a VF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Carrier {
-    /// The PF's
-    Auto,
-    /// Always up
-    Enable,
-    /// Always down
-    Disable,
 }
 
 /// `bind-dpdk`.

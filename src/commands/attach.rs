@@ -6,18 +6,14 @@ use serde::Serialize;
 
 use super::console::{Bar, Console};
 use super::say::line;
-use super::{
-    StepView, must_be_of_one, netns_choice, rates_must_be_in_order, step_views, vlan_tag,
-    write_json, writing,
-};
-use crate::cli::{Attach, OnOff};
+use super::{StepView, must_be_of_one, netns_choice, settings, step_views, write_json, writing};
+use crate::cli::Attach;
 use crate::engine::attach::{self as engine, Attached, Choice};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::Cidr;
-use crate::model::link::{LinkState, VfSettings};
 use crate::model::plan::attach::Request;
 use crate::model::record::Owner;
 use crate::model::step::{IpConfig, Route, RouteOptions};
@@ -111,9 +107,8 @@ fn view(args: &Attach, done: &Attached, steps: Vec<StepView>) -> View {
 
 fn request(args: &Attach) -> Result<Request> {
     let usage = |text: String| Err(Error::new(Kind::Usage, text));
-    must_be_of_one(args.mac)?;
-    rates_must_be_in_order(args.min_tx_rate, args.max_tx_rate)?;
-    let vlan = vlan_tag(args.vlan, args.qos, args.proto)?;
+    must_be_of_one(args.mac, "an interface")?;
+    let settings = settings(&args.tag, &args.port)?;
     let has = |v4: bool| args.address.iter().any(|cidr| cidr.address.is_ipv4() == v4);
     if args.mtu.is_some_and(|mtu| mtu < 1280) && has(false) {
         return usage("IPv6 needs an MTU of at least 1280 (RFC 8200, section 5)".to_owned());
@@ -136,15 +131,7 @@ fn request(args: &Attach) -> Result<Request> {
         name: args.name.clone(),
         mac: args.mac,
         mtu: args.mtu,
-        settings: VfSettings {
-            vlan,
-            min_tx_rate: args.min_tx_rate,
-            max_tx_rate: args.max_tx_rate,
-            spoofchk: args.spoofchk.map(|value| value == OnOff::On),
-            trust: args.trust.map(|value| value == OnOff::On),
-            link_state: args.link_state.map(LinkState::from),
-            ..VfSettings::default()
-        },
+        settings,
         config: IpConfig { addresses: args.address.clone(), routes },
         told: Vec::new(),
         driver: None,
@@ -171,8 +158,7 @@ fn ask_for_vf<K: Kernel>(kernel: &K, console: &Console) -> Result<Choice> {
         return Err(missing("the VF", "name one, or take any free one: --pf PF"));
     }
     let inventory = kernel.observe(Scope::default())?;
-    let all = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
-    let free: Vec<_> = all.filter(|(_, vf)| vf.users.is_empty()).collect();
+    let free: Vec<_> = inventory.vfs().filter(|(_, vf)| vf.users.is_empty()).collect();
     if free.is_empty() {
         return Err(Error::new(Kind::Busy, "no VF is free")
             .hint("see who has which: sriovctl list-vfs --in-use"));

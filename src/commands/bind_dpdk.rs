@@ -4,8 +4,8 @@ use std::io::Write;
 
 use super::bind_view::{DeviceView, View, write_text};
 use super::console::{Bar, Console};
-use super::{bind_status, interrupt, write_json, writing};
-use crate::cli::{BindDpdk, OnOff};
+use super::{bind_status, interrupt, must_be_of_one, write_json, writing};
+use crate::cli::BindDpdk;
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
 use crate::engine::{Account, Kernel, Progress, Surroundings};
@@ -239,17 +239,14 @@ impl Progress for Counted<'_> {
 }
 
 fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Request> {
-    if let Some(mac) = args.mac.filter(|mac| mac.is_multicast() || mac.is_zero()) {
-        let text = format!("{mac} cannot be the MAC of a VF: it is zero or names a group");
-        return Err(Error::new(Kind::Usage, text));
-    }
+    must_be_of_one(args.mac, "a VF")?;
     let tag = |id: VlanId| VlanTag { id, qos: 0, proto: VlanProto::Dot1q };
     Ok(Request {
         mac: args.mac,
         settings: VfSettings {
             vlan: args.vlan.map(tag),
-            spoofchk: args.spoofchk.map(|value| value == OnOff::On),
-            trust: args.trust.map(|value| value == OnOff::On),
+            spoofchk: args.spoofchk.map(bool::from),
+            trust: args.trust.map(bool::from),
             link_state: args.link_state.map(LinkState::from),
             ..VfSettings::default()
         },
@@ -396,7 +393,7 @@ fn ask<K: Kernel + Surroundings>(
         return Err(Error::new(Kind::Usage, "the VFs are missing")
             .hint("name some, e.g. 'eth0#0-3'; see what there is: sriovctl bind-dpdk --status"));
     }
-    let all = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
+    let all = inventory.vfs();
     let all: Vec<_> = all.filter(|(_, vf)| vf.pci().is_some() && vf.users.is_empty()).collect();
     let is_bound = |vf: &Vf| vf.facts.driver.as_deref().is_some_and(is_userspace_driver);
     let all: Vec<_> = all.into_iter().filter(|(_, vf)| !args.restore || is_bound(vf)).collect();

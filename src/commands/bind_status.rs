@@ -172,8 +172,7 @@ fn members(out: &mut dyn Write, rows: &[Row]) -> Result<()> {
 
 fn select<'a>(inventory: &'a Inventory, args: &BindDpdk) -> Result<Vec<(&'a Pf, &'a Vf)>> {
     if args.vfs.is_empty() {
-        let all = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
-        return Ok(all.collect());
+        return Ok(inventory.vfs().collect());
     }
     let mut found = Vec::new();
     for selector in &args.vfs {

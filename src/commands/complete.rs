@@ -119,19 +119,23 @@ fn candidates<K: Kernel + Store>(
     what: What,
     restores: bool,
 ) -> Vec<CompletionCandidate> {
+    let look =
+        |here_only| kernel.observe(Scope { here_only, ..Scope::default() }).unwrap_or_default();
     let found = match what {
         What::Netns => namespaces(kernel),
         What::Container => containers(kernel),
         What::Attached => recorded(kernel, Some(Shelf::Attachments)),
         What::ToBind if restores => recorded(kernel, Some(Shelf::Bindings)),
         What::Recorded => recorded(kernel, None),
-        What::Pf | What::PfOrVf | What::FreeVf | What::ToBind | What::Driver => {
-            let scope = Scope { here_only: what == What::Pf, ..Scope::default() };
-            kernel
-                .observe(scope)
-                .map(|inventory| of_inventory(&inventory, what))
-                .unwrap_or_default()
+        What::Pf => look(true).pfs.iter().map(of_pf).collect(),
+        What::PfOrVf => {
+            let inventory = look(false);
+            inventory.pfs.iter().map(of_pf).chain(inventory.vfs().map(of_vf)).collect()
         }
+        What::FreeVf | What::ToBind => {
+            look(false).vfs().filter(|(_, vf)| vf.users.is_empty()).map(of_vf).collect()
+        }
+        What::Driver => drivers(&look(false)),
     };
     let offer = |(value, help): (String, String)| {
         CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))
@@ -148,32 +152,24 @@ fn is_harmless(value: &str) -> bool {
 
 type Found = Vec<(String, String)>;
 
-fn of_inventory(inventory: &Inventory, what: What) -> Found {
-    let pf_of = |pf: &Pf| {
-        let driver = pf.facts.driver.as_deref().unwrap_or("no driver");
-        let total = pf.facts.total_vfs.map_or_else(String::new, |total| format!(" of {total}"));
-        (pf.name(), format!("{driver}, {}{total} VFs", pf.vfs.len()))
-    };
-    let vfs = || inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
-    let vf_of = |(pf, vf): (&Pf, &Vf)| {
-        let driver = vf.facts.driver.as_deref().unwrap_or("no driver");
-        let user = vf.users.first().map_or_else(|| "free".to_owned(), ToString::to_string);
-        (pf.vf_name(vf.index()), format!("{user}, {driver}"))
-    };
-    let is_free = |(_, vf): &(&Pf, &Vf)| vf.users.is_empty();
-    match what {
-        What::Pf => inventory.pfs.iter().map(pf_of).collect(),
-        What::PfOrVf => inventory.pfs.iter().map(pf_of).chain(vfs().map(vf_of)).collect(),
-        What::FreeVf | What::ToBind => vfs().filter(is_free).map(vf_of).collect(),
-        What::Driver => {
-            let used = vfs().filter_map(|(_, vf)| vf.facts.driver.as_deref());
-            let mut names: Vec<&str> = used.chain(["vfio-pci", "uio_pci_generic"]).collect();
-            names.sort_unstable();
-            names.dedup();
-            names.into_iter().map(|name| (name.to_owned(), String::new())).collect()
-        }
-        _ => Found::new(),
-    }
+fn of_pf(pf: &Pf) -> (String, String) {
+    let driver = pf.facts.driver.as_deref().unwrap_or("no driver");
+    (pf.name(), format!("{driver}, {}", pf.count()))
+}
+
+fn of_vf((pf, vf): (&Pf, &Vf)) -> (String, String) {
+    let driver = vf.facts.driver.as_deref().unwrap_or("no driver");
+    let user = vf.users.first().map_or_else(|| "free".to_owned(), ToString::to_string);
+    (pf.vf_name(vf.index()), format!("{user}, {driver}"))
+}
+
+/// Those that VFs have, and those that user space works with.
+fn drivers(inventory: &Inventory) -> Found {
+    let used = inventory.vfs().filter_map(|(_, vf)| vf.facts.driver.as_deref());
+    let mut names: Vec<&str> = used.chain(["vfio-pci", "uio_pci_generic"]).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| (name.to_owned(), String::new())).collect()
 }
 
 fn recorded<K: Kernel + Store>(kernel: &K, shelf: Option<Shelf>) -> Found {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::time::Duration;
 
+use dialoguer::console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::interrupt::{self, Asking};
@@ -40,7 +41,7 @@ impl Console {
         let (out, err) = (stdout().is_terminal(), stderr().is_terminal());
         let columns = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let of_terminal = || {
-            let size = dialoguer::console::Term::stdout().size_checked();
+            let size = Term::stdout().size_checked();
             size.map(|(_, columns)| columns).filter(|columns| *columns > 0)
         };
         Self {
@@ -71,56 +72,36 @@ impl Console {
 
     /// Lets somebody choose; no choice is an error.
     pub fn select(question: &str, items: &[String]) -> Result<usize> {
-        let _asking = Asking::begin()?;
-        let asked = dialoguer::Select::new()
+        let select = dialoguer::Select::new()
             .with_prompt(question)
             .items(items.iter().map(|item| printable(item)))
-            .default(0)
-            .interact_on_opt(&dialoguer::console::Term::stderr());
+            .default(0);
         let nothing = |why: &str| Error::new(Kind::Usage, format!("nothing was chosen{why}"));
-        match asked {
-            Ok(Some(chosen)) => Ok(chosen),
-            Ok(None) => Err(nothing("")),
-            Err(dialoguer::Error::IO(error)) => {
-                interrupt::end_if(&error);
-                Err(nothing(&format!(" ({error})")))
-            }
-        }
+        let chosen = ask(|term| select.interact_on_opt(term), |why| nothing(&format!(" ({why})")))?;
+        chosen.ok_or_else(|| nothing(""))
     }
 
     /// Lets somebody choose some; none is an error.
     pub fn select_some(question: &str, items: &[String]) -> Result<Vec<usize>> {
-        let _asking = Asking::begin()?;
-        let asked = dialoguer::MultiSelect::new()
+        let select = dialoguer::MultiSelect::new()
             .with_prompt(format!("{question} (space marks, enter ends)"))
-            .items(items.iter().map(|item| printable(item)))
-            .interact_on_opt(&dialoguer::console::Term::stderr());
+            .items(items.iter().map(|item| printable(item)));
         let nothing = |why: &str| Error::new(Kind::Usage, format!("nothing was chosen{why}"));
-        match asked {
-            Ok(Some(chosen)) if !chosen.is_empty() => Ok(chosen),
-            Ok(_) => Err(nothing("")),
-            Err(dialoguer::Error::IO(error)) => {
-                interrupt::end_if(&error);
-                Err(nothing(&format!(" ({error})")))
-            }
-        }
+        let chosen = ask(|term| select.interact_on_opt(term), |why| nothing(&format!(" ({why})")))?;
+        chosen.filter(|chosen| !chosen.is_empty()).ok_or_else(|| nothing(""))
     }
 
     /// Asks for a number; an empty line is `present`.
     pub fn number(question: &str, present: u32, most: u32) -> Result<u32> {
-        let _asking = Asking::begin()?;
-        let asked =
+        let input =
             dialoguer::Input::<u32>::new()
                 .with_prompt(printable(question))
                 .default(present)
                 .validate_with(|number: &u32| {
                     if *number <= most { Ok(()) } else { Err(format!("at most {most}")) }
-                })
-                .interact_text_on(&dialoguer::console::Term::stderr());
-        asked.map_err(|dialoguer::Error::IO(error)| {
-            interrupt::end_if(&error);
-            Error::new(Kind::Usage, format!("no number was given ({error})"))
-        })
+                });
+        let none = |why| Error::new(Kind::Usage, format!("no number was given ({why})"));
+        ask(|term| input.interact_text_on(term), none)
     }
 
     /// Bold on standard error, where it takes colours.
@@ -131,19 +112,22 @@ impl Console {
     /// Asks yes or no; no is the answer to an empty line. The question is made of `lines`.
     pub fn confirm(lines: &[String]) -> Result<bool> {
         let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
-        let _asking = Asking::begin()?;
-        let asked = dialoguer::Confirm::new()
-            .with_prompt(lines.join("\n"))
-            .default(false)
-            .interact_on_opt(&dialoguer::console::Term::stderr());
-        match asked {
-            Ok(answer) => Ok(answer.unwrap_or(false)),
-            Err(dialoguer::Error::IO(error)) => {
-                interrupt::end_if(&error);
-                Err(Error::new(Kind::Busy, format!("no answer ({error}); nothing was changed")))
-            }
-        }
+        let confirm = dialoguer::Confirm::new().with_prompt(lines.join("\n")).default(false);
+        let none = |why| Error::new(Kind::Busy, format!("no answer ({why}); nothing was changed"));
+        Ok(ask(|term| confirm.interact_on_opt(term), none)?.unwrap_or(false))
     }
+}
+
+/// Asks a question; an answer that could not be read is the error that `none` makes of the reason.
+fn ask<T>(
+    question: impl FnOnce(&Term) -> dialoguer::Result<T>,
+    none: impl FnOnce(std::io::Error) -> Error,
+) -> Result<T> {
+    let _asking = Asking::begin()?;
+    question(&Term::stderr()).map_err(|dialoguer::Error::IO(error)| {
+        interrupt::end_if(&error);
+        none(error)
+    })
 }
 
 /// A line of progress while something lasts, nothing where standard error is no terminal.

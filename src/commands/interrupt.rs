@@ -53,7 +53,8 @@ impl Drop for Asking {
     }
 }
 
-/// A question that ended with a signal: leaves it to the thread that has it too, and ends the program.
+/// A question that ended with a signal: the thread that has the signal too ends the program, and this one
+/// only stands by. A second later there was nobody to end it: the signal is not caught.
 pub fn end_if(error: &std::io::Error) {
     if error.kind() == std::io::ErrorKind::Interrupted {
         std::thread::sleep(Duration::from_secs(1));

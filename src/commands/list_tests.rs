@@ -80,23 +80,17 @@ fn device(text: &str) -> DeviceId {
 fn pf(at: &str, driver: Option<&str>, vfs: Vec<VfFacts>) -> PfFacts {
     let pci = device(at).pci().is_some();
     PfFacts {
-        device: device(at),
         class: pci.then_some(0x02_0000),
         id: pci.then_some(PciId { vendor: 0x8086, device: 0x10c9 }),
         vf_device: Some(0x10ca),
         model: pci.then(|| "Intel Corporation 82576 Gigabit Network Connection".into()),
-        vf_model: None,
         driver: driver.map(str::to_owned),
         total_vfs: pci.then_some(7),
         autoprobe: pci.then_some(true),
-        numa_node: None,
         iommu_group: Some(1),
-        rdma: Vec::new(),
-        eswitch_mode: None,
-        firmware: None,
-        managed_by: Vec::new(),
         num_vfs: u32::try_from(vfs.len()).ok(),
         vfs,
+        ..PfFacts::of(device(at))
     }
 }
 

@@ -133,8 +133,7 @@ pub fn run<K: Kernel>(
 /// The VFs that are named, each once, in the order of the operands.
 fn select<'a>(inventory: &'a Inventory, args: &ListVfs) -> Result<Vec<(&'a Pf, &'a Vf)>> {
     if args.vfs.is_empty() {
-        let all = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
-        return Ok(all.collect());
+        return Ok(inventory.vfs().collect());
     }
     let mut seen = std::collections::HashSet::new();
     let mut found = Vec::new();

@@ -25,14 +25,14 @@ mod view;
 use std::io::{BufWriter, ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, NetnsArgs, Proto};
+use crate::cli::{Cli, Command, NetnsArgs, PortArgs, TagArgs};
 use crate::engine::doctor::Checkup;
 use crate::engine::store::Store;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
-use crate::model::ids::{MacAddr, VlanId};
+use crate::model::ids::MacAddr;
 use crate::model::inventory::Inventory;
-use crate::model::link::{VlanProto, VlanTag};
+use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::rights::{self, Rights};
 use crate::model::step::Step;
 use crate::model::text::{printable, printable_json};
@@ -209,41 +209,41 @@ fn netns_choice(args: &NetnsArgs) -> Option<NetnsChoice> {
     }
 }
 
-/// A MAC that an interface can have.
-fn must_be_of_one(mac: Option<MacAddr>) -> Result<()> {
+/// A MAC that `one` can have.
+fn must_be_of_one(mac: Option<MacAddr>, one: &str) -> Result<()> {
     match mac.filter(|mac| mac.is_multicast() || mac.is_zero()) {
         Some(mac) => Err(Error::new(
             Kind::Usage,
-            format!("{mac} cannot be the MAC of an interface: it is zero or names a group"),
+            format!("{mac} cannot be the MAC of {one}: it is zero or names a group"),
         )),
         None => Ok(()),
     }
 }
 
-fn rates_must_be_in_order(min: Option<u32>, max: Option<u32>) -> Result<()> {
-    match (min, max) {
-        (Some(min), Some(max)) if max != 0 && min > max => Err(Error::new(
-            Kind::Usage,
-            format!("the lowest rate, {min}, is above the highest, {max}"),
-        )),
-        _ => Ok(()),
+/// What the command line says of a VF's tag and port.
+fn settings(tag: &TagArgs, port: &PortArgs) -> Result<VfSettings> {
+    if let (Some(min), Some(max)) = (port.min_tx_rate, port.max_tx_rate)
+        && max != 0
+        && min > max
+    {
+        let text = format!("the lowest rate, {min}, is above the highest, {max}");
+        return Err(Error::new(Kind::Usage, text));
     }
-}
-
-/// A VLAN as it is named on the command line.
-fn vlan_tag(id: Option<VlanId>, qos: Option<u8>, proto: Option<Proto>) -> Result<Option<VlanTag>> {
-    let proto = match proto {
-        None | Some(Proto::Dot1q) => VlanProto::Dot1q,
-        Some(Proto::Dot1ad) => VlanProto::Dot1ad,
-    };
-    let qos = qos.unwrap_or(0);
-    if id.is_some_and(|id| id.0 == 0) && (qos != 0 || proto != VlanProto::Dot1q) {
-        return Err(Error::new(
-            Kind::Usage,
-            "VLAN 0 means no tag, which has neither priority nor protocol",
-        ));
+    let proto = tag.proto.map_or(VlanProto::Dot1q, VlanProto::from);
+    let qos = tag.qos.unwrap_or(0);
+    if tag.vlan.is_some_and(|id| id.0 == 0) && (qos != 0 || proto != VlanProto::Dot1q) {
+        let text = "VLAN 0 means no tag, which has neither priority nor protocol";
+        return Err(Error::new(Kind::Usage, text));
     }
-    Ok(id.map(|id| VlanTag { id, qos, proto }))
+    Ok(VfSettings {
+        vlan: tag.vlan.map(|id| VlanTag { id, qos, proto }),
+        min_tx_rate: port.min_tx_rate,
+        max_tx_rate: port.max_tx_rate,
+        spoofchk: port.spoofchk.map(bool::from),
+        trust: port.trust.map(bool::from),
+        link_state: port.link_state.map(LinkState::from),
+        ..VfSettings::default()
+    })
 }
 
 /// One step for people and scripts.

@@ -110,9 +110,11 @@ fn operands<K: Kernel>(args: &SetNumvfs, kernel: &K, console: &Console) -> Resul
         Some(count) => count,
         None => ask_for_count(pf)?,
     };
-    let name = pf.facts.device.pci().map_or_else(|| pf.name(), |pci| pci.to_string());
-    let selector = name.parse().map_err(|error: String| Error::new(Kind::Failed, error))?;
-    Ok((args.pf.clone().unwrap_or(selector), count))
+    let selector = match &args.pf {
+        Some(selector) => selector.clone(),
+        None => numvfs::by_device(&pf.facts.device)?,
+    };
+    Ok((selector, count))
 }
 
 fn ask_for_pf(inventory: &Inventory) -> Result<&Pf> {
@@ -123,10 +125,9 @@ fn ask_for_pf(inventory: &Inventory) -> Result<&Pf> {
     }
     let line = |pf: &&Pf| {
         let driver = pf.facts.driver.as_deref().unwrap_or("no driver");
-        let total = pf.facts.total_vfs.map_or_else(String::new, |total| format!(" of {total}"));
         let used = pf.vfs.iter().filter(|vf| !vf.users.is_empty()).count();
-        let vfs = pf.vfs.len();
-        format!("{:<12} {}  {driver}  {vfs}{total} VFs, {used} in use", pf.name(), pf.facts.device)
+        let (name, device, count) = (pf.name(), &pf.facts.device, pf.count());
+        format!("{name:<12} {device}  {driver}  {count}, {used} in use")
     };
     let lines: Vec<String> = pfs.iter().map(line).collect();
     Ok(pfs[Console::select("PF", &lines)?])

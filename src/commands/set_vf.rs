@@ -7,15 +7,13 @@ use serde::Serialize;
 
 use super::console::{Bar, Console};
 use super::say::line;
-use super::{
-    StepView, must_be_of_one, rates_must_be_in_order, step_views, vlan_tag, write_json, writing,
-};
-use crate::cli::{OnOff, SetVf};
+use super::{StepView, must_be_of_one, settings, step_views, write_json, writing};
+use crate::cli::SetVf;
 use crate::engine::set_vf::{self as engine, Done, OneVf, Options, Outcome, Report};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
-use crate::model::link::{LinkState, VfSettings};
+use crate::model::link::VfSettings;
 use crate::model::plan::set_vf::Request;
 use crate::model::selector::together;
 use crate::model::step::Step;
@@ -89,21 +87,13 @@ pub fn run<K: Kernel + Store + Surroundings>(
 }
 
 fn request(args: &SetVf) -> Result<Request> {
-    must_be_of_one(args.mac)?;
-    rates_must_be_in_order(args.min_tx_rate, args.max_tx_rate)?;
-    let on = |value: Option<OnOff>| value.map(|value| value == OnOff::On);
+    must_be_of_one(args.mac, "an interface")?;
     let request = Request {
         settings: VfSettings {
-            mac: None,
-            vlan: vlan_tag(args.vlan, args.qos, args.proto)?,
-            min_tx_rate: args.min_tx_rate,
-            max_tx_rate: args.max_tx_rate,
-            spoofchk: on(args.spoofchk),
-            trust: on(args.trust),
-            link_state: args.link_state.map(LinkState::from),
-            query_rss: on(args.query_rss),
+            query_rss: args.query_rss.map(bool::from),
             node_guid: args.node_guid.map(|guid| guid.0),
             port_guid: args.port_guid.map(|guid| guid.0),
+            ..settings(&args.tag, &args.port)?
         },
         mac: args.mac,
         mtu: args.mtu,
@@ -140,11 +130,6 @@ fn counted(outcome: Outcome, count: usize) -> String {
         Outcome::Untried => format!("{count} not tried"),
         _ => format!("{count} {}", word(outcome)),
     }
-}
-
-/// The name of a setting as its option has it.
-fn option(done: &Done) -> String {
-    done.what.name().replace('_', "-")
 }
 
 /// A line for each setting of which something became, a summary, and what to do next.
@@ -208,7 +193,7 @@ fn rows(vf: &OneVf) -> Vec<[String; 4]> {
             Outcome::Unsupported => "unsupported",
             Outcome::Failed => "failed",
         };
-        Some(row(option(done), from_to(done), result))
+        Some(row(done.what.option(), from_to(done), result))
     });
     let refused = vf.error.iter().map(|_| row(String::new(), String::new(), "refused"));
     settings.chain(refused).collect()
@@ -224,7 +209,7 @@ fn write_steps(out: &mut dyn Write, report: &Report) -> std::io::Result<()> {
         let todo = |done: &&Done| done.outcome == Outcome::Untried;
         let (todo, rest): (Vec<&Done>, Vec<&Done>) = vf.settings.iter().partition(todo);
         let list: Vec<String> =
-            todo.iter().map(|done| format!("{} {}", option(done), from_to(done))).collect();
+            todo.iter().map(|done| format!("{} {}", done.what.option(), from_to(done))).collect();
         match (&vf.error, list.is_empty()) {
             (Some(error), _) => line!(out, "# {}: refused: {error}", vf.name)?,
             (None, true) => line!(out, "# {}: nothing would be changed", vf.name)?,

@@ -5,7 +5,7 @@ mod settle;
 
 use std::time::Duration;
 
-use super::store::{Shelf, Store, Stored};
+use super::store::{self, Shelf, Store};
 use super::{Kernel, Progress, Surroundings, ToTheEnd, bind, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -146,19 +146,14 @@ fn set_locked<K: Kernel + Store>(
 /// driver away.
 fn undo_begun<K: Kernel + Store>(kernel: &K, pf: &DeviceId, progress: &dyn Progress) -> Result<()> {
     for shelf in Shelf::ALL {
-        for stored in kernel.all_stored(shelf)? {
-            let finished = matches!(stored, Stored::Attached(_));
-            let Some(record) = stored.record() else { continue };
-            if record.vf_of.as_ref().is_none_or(|of| of.pf != *pf) {
-                continue;
-            }
+        for (record, finished) in store::of_pf(kernel, shelf, pf)? {
             let is_bare = kernel.inspect(&record.device, Some(&record.netns))?.driver.is_none();
             let was_driven = record.original.driver.is_some();
             let is_halfway = shelf == Shelf::Attachments && is_bare && was_driven;
             if finished && !is_halfway {
                 continue;
             }
-            match super::attach::clear(kernel, shelf, record, finished, progress) {
+            match super::attach::clear(kernel, shelf, &record, finished, progress) {
                 // Whoever goes on all the same has said so.
                 Err(error) if shelf == Shelf::Attachments => progress.note(&error.to_string()),
                 done => done?,
@@ -168,7 +163,8 @@ fn undo_begun<K: Kernel + Store>(kernel: &K, pf: &DeviceId, progress: &dyn Progr
     Ok(())
 }
 
-fn by_device(device: &DeviceId) -> Result<Selector> {
+/// The selector that names just this device.
+pub fn by_device(device: &DeviceId) -> Result<Selector> {
     let text =
         if device.pci().is_some() { device.to_string() } else { String::from(device.clone()) };
     text.parse().map_err(|error: String| Error::new(Kind::Failed, error))

@@ -211,7 +211,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         for vf in &mut report.vfs {
             let (place, before) = (&vf.place, vf.before.as_ref());
             for done in vf.settings.iter_mut().filter(|done| done.outcome == Outcome::Untried) {
-                let what = done.what.name().replace('_', "-");
+                let what = done.what.option();
                 self.progress.stage(&format!("{}: {what} {}", vf.name, done.what.value()), 0);
                 if let Err(error) = unless_interrupted(self.progress) {
                     done.fail(error.device(vf.name.clone()).hint("run it again to set the rest"));

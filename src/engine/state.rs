@@ -101,8 +101,7 @@ impl Verdict {
 pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     let inventory = kernel.observe(Scope::default())?;
     let name_of = |device: &DeviceId| {
-        let vfs = inventory.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)));
-        let mut found = vfs.filter(|(_, vf)| vf.facts.device.as_ref() == Some(device));
+        let mut found = inventory.vfs().filter(|(_, vf)| vf.facts.device.as_ref() == Some(device));
         found.next().map_or_else(|| device.to_string(), |(pf, vf)| pf.vf_name(vf.index()))
     };
     let mut entries = Vec::new();

@@ -55,6 +55,18 @@ impl Shelf {
     pub const ALL: [Self; 2] = [Self::Attachments, Self::Bindings];
 }
 
+/// Records of a PF's VFs, and whether each is complete.
+pub fn of_pf<S: Store>(store: &S, shelf: Shelf, pf: &DeviceId) -> Result<Vec<(Record, bool)>> {
+    let stored = store.all_stored(shelf)?.into_iter();
+    let records = stored.filter_map(|stored| match stored {
+        Stored::Attached(record) => Some((record, true)),
+        Stored::Unfinished(record) => Some((record, false)),
+        Stored::Corrupt { .. } => None,
+    });
+    let of = |(record, _): &(Record, bool)| record.vf_of.as_ref().is_some_and(|of| of.pf == *pf);
+    Ok(records.filter(of).collect())
+}
+
 /// Records by device, each either whole or not there, whatever happens.
 pub trait Store {
     /// The record of one device.

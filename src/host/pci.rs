@@ -64,8 +64,6 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
         id: half("vendor").zip(half("device")).map(|(vendor, device)| PciId { vendor, device }),
         // Unlike its neighbours this file has no 0x (iov.c `sriov_vf_device_show`).
         vf_device: half("sriov_vf_device"),
-        model: None,
-        vf_model: None,
         driver: sysfs::link_name(&dir.join("driver")),
         total_vfs: sysfs::number(&dir.join("sriov_totalvfs")),
         autoprobe: sysfs::switch(&dir.join("sriov_drivers_autoprobe")),
@@ -73,12 +71,7 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
         iommu_group: sysfs::link_name(&dir.join("iommu_group"))
             .and_then(|group| group.parse().ok()),
         rdma: sysfs::names(&dir.join("infiniband")),
-        eswitch_mode: None,
-        firmware: None,
-        managed_by: Vec::new(),
-        num_vfs: None,
-        vfs: Vec::new(),
-        device,
+        ..PfFacts::of(device)
     }
 }
 

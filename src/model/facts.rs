@@ -64,6 +64,31 @@ pub struct PfFacts {
     pub vfs: Vec<VfFacts>,
 }
 
+impl PfFacts {
+    /// A device of which nothing else is known yet.
+    pub fn of(device: DeviceId) -> Self {
+        Self {
+            device,
+            class: None,
+            id: None,
+            vf_device: None,
+            model: None,
+            vf_model: None,
+            driver: None,
+            total_vfs: None,
+            autoprobe: None,
+            numa_node: None,
+            iommu_group: None,
+            rdma: Vec::new(),
+            eswitch_mode: None,
+            firmware: None,
+            managed_by: Vec::new(),
+            num_vfs: None,
+            vfs: Vec::new(),
+        }
+    }
+}
+
 /// One VF, as its sysfs directory shows it.
 #[derive(Debug, Clone)]
 pub struct VfFacts {

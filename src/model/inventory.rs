@@ -49,6 +49,13 @@ pub struct Vf {
     pub users: Vec<User>,
 }
 
+impl Inventory {
+    /// Every VF, beside its PF.
+    pub fn vfs(&self) -> impl Iterator<Item = (&Pf, &Vf)> {
+        self.pfs.iter().flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)))
+    }
+}
+
 impl Pf {
     /// What a person calls the PF: its (first) interface, or its address when it has none.
     pub fn name(&self) -> String {
@@ -56,6 +63,12 @@ impl Pf {
             Some(link) => link.name.clone(),
             None => self.facts.device.to_string(),
         }
+    }
+
+    /// How many VFs it has, of how many: `4 of 7 VFs`.
+    pub fn count(&self) -> String {
+        let total = self.facts.total_vfs.map_or_else(String::new, |total| format!(" of {total}"));
+        format!("{}{total} VFs", self.vfs.len())
     }
 
     /// Its PCI address; `None` for a device of another bus.

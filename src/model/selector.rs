@@ -186,12 +186,7 @@ impl Selector {
     }
 
     fn find_vfs<'a>(&self, inventory: &'a Inventory) -> Vec<(&'a Pf, &'a Vf)> {
-        inventory
-            .pfs
-            .iter()
-            .flat_map(|pf| pf.vfs.iter().map(move |vf| (pf, vf)))
-            .filter(|(pf, vf)| self.is_vf(pf, vf))
-            .collect()
+        inventory.vfs().filter(|(pf, vf)| self.is_vf(pf, vf)).collect()
     }
 
     fn unknown(&self, inventory: &Inventory) -> SelectError {

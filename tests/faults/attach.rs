@@ -41,7 +41,7 @@ pub fn kernel() -> FakeKernel {
     kernel
 }
 
-fn plain() -> Request {
+pub fn plain() -> Request {
     Request {
         owner: Owner::manual(),
         name: Some("net1".parse().unwrap()),

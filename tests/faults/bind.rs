@@ -17,8 +17,7 @@ use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use sriovctl::model::plan::bind::{Request, Session};
 use sriovctl::model::plan::{attach as attaching, numvfs as numbers};
-use sriovctl::model::record::Owner;
-use sriovctl::model::step::{IpConfig, NodeAccess};
+use sriovctl::model::step::NodeAccess;
 use sriovctl::model::usage::User;
 use sriovctl::{Error, Kind, Result};
 
@@ -290,14 +289,8 @@ fn without_an_iommu_only_when_asked_and_not_left_on_for_nothing() {
 fn an_attached_vf_is_not_bound_and_a_bound_one_can_be_attached() {
     let attach_it = |kernel: &FakeKernel| {
         let request = attaching::Request {
-            owner: Owner::manual(),
-            name: Some("net1".parse().unwrap()),
-            mac: None,
-            mtu: None,
             settings: VfSettings { trust: Some(true), ..VfSettings::default() },
-            config: IpConfig::default(),
-            told: Vec::new(),
-            driver: None,
+            ..super::attach::plain()
         };
         let choice = Choice::Vf("eth0#1".parse().unwrap());
         attach(kernel, &choice, &netns(BLUE), &request, false, &Silent)
@@ -326,16 +319,7 @@ fn a_binding_outlives_an_attachment_with_another_driver() {
     let kernel = kernel();
     let before = kernel.world();
     bind_it(&kernel, &to("vfio-pci")).unwrap();
-    let request = attaching::Request {
-        owner: Owner::manual(),
-        name: Some("net1".parse().unwrap()),
-        mac: None,
-        mtu: None,
-        settings: VfSettings::default(),
-        config: IpConfig::default(),
-        told: Vec::new(),
-        driver: Some("igbvf".into()),
-    };
+    let request = attaching::Request { driver: Some("igbvf".into()), ..super::attach::plain() };
     let choice = Choice::Vf("eth0#1".parse().unwrap());
     attach(&kernel, &choice, &netns(BLUE), &request, false, &Silent).unwrap();
     let entries = state::examine(&kernel).unwrap();
@@ -437,14 +421,9 @@ fn a_forced_change_of_the_number_keeps_no_half_of_a_detach() {
     for at in 0..6 {
         let kernel = kernel();
         let request = attaching::Request {
-            owner: Owner::manual(),
             name: None,
-            mac: None,
-            mtu: None,
-            settings: VfSettings::default(),
-            config: IpConfig::default(),
-            told: Vec::new(),
             driver: Some("vfio-pci".into()),
+            ..super::attach::plain()
         };
         let choice = Choice::Vf("eth0#1".parse().unwrap());
         attach(&kernel, &choice, &netns(BLUE), &request, false, &Silent).unwrap();

@@ -836,23 +836,11 @@ impl Kernel for FakeKernel {
         });
         let pf = Pf {
             facts: PfFacts {
-                device,
                 class: Some(0x02_0000),
-                id: None,
-                vf_device: None,
-                model: None,
-                vf_model: None,
                 driver: Some("igb".into()),
                 total_vfs: Some(world.total),
                 autoprobe: world.autoprobe,
-                numa_node: None,
-                iommu_group: None,
-                rdma: Vec::new(),
-                eswitch_mode: None,
-                firmware: None,
-                managed_by: Vec::new(),
-                num_vfs: None,
-                vfs: Vec::new(),
+                ..PfFacts::of(device)
             },
             netdevs: vec![Link {
                 ifindex: 2,

@@ -12,8 +12,6 @@ use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use sriovctl::model::plan::set_vf::Request;
 use sriovctl::model::plan::{attach as attaching, bind as binding};
-use sriovctl::model::record::Owner;
-use sriovctl::model::step::IpConfig;
 use sriovctl::model::usage::User;
 use sriovctl::{Kind, Result};
 
@@ -260,16 +258,7 @@ fn what_cannot_be_put_back_is_said() {
 #[test]
 fn vfs_that_belong_to_somebody_are_refused() {
     let kernel = kernel();
-    let request = attaching::Request {
-        owner: Owner::manual(),
-        name: None,
-        mac: None,
-        mtu: None,
-        settings: VfSettings::default(),
-        config: IpConfig::default(),
-        driver: None,
-        told: Vec::new(),
-    };
+    let request = attaching::Request { name: None, ..super::attach::plain() };
     let choice = Choice::Vf("eth0#1".parse().unwrap());
     attach(&kernel, &choice, &netns(BLUE), &request, false, &Silent).unwrap();
     let to_vfio = binding::Request { driver: "vfio-pci".into(), ..binding::Request::default() };

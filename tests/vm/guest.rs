@@ -170,12 +170,20 @@ pub fn ok(script: &str) -> String {
 
 /// Waits until something is so; fails after a generous bound.
 #[track_caller]
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(is_within(Duration::from_secs(30), is_so), "never: {what}");
+}
+
+/// Whether something is so, or comes to be in this time.
+pub fn is_within(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + time;
     while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
+        if Instant::now() >= end {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
+    true
 }
 
 /// Makes a host as after boot: no namespaces, no processes left by a check, no VFs, PFs up.

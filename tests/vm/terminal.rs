@@ -1,8 +1,8 @@
 //! A real terminal of 80 columns and 24 lines, with somebody at it: tmux.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::guest::{eventually, ok, sh};
+use crate::guest::{is_within, ok, sh};
 
 /// A program at a terminal; it is closed when this goes.
 pub struct Terminal {
@@ -43,36 +43,25 @@ impl Terminal {
         ok(&format!("{} display-message -p '#{{cursor_flag}}'", self.tmux)) == "1"
     }
 
-    /// Waits until the screen is the one that is kept under a name.
+    /// Waits until the screen is the one that is kept under a name: it is drawn by and by.
     #[track_caller]
     pub fn looks(&self, name: &str) {
         let path = format!("{}/tests/vm/screens/{name}.txt", env!("CARGO_MANIFEST_DIR"));
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        // Drawn by and by: what is seen first may be half of it.
-        let end = Instant::now() + Duration::from_secs(45);
-        let mut screen = self.screen();
-        while screen != kept.trim_end() {
-            assert!(Instant::now() < end, "{path} is another screen than\n{screen}\n(end)");
-            std::thread::sleep(Duration::from_millis(50));
-            screen = self.screen();
-        }
+        let is_kept = is_within(Duration::from_secs(45), || self.screen() == kept.trim_end());
+        assert!(is_kept, "{path} is another screen than\n{}\n(end)", self.screen());
     }
 
     /// Waits until something is to be seen; returns the screen.
     #[track_caller]
     pub fn shows(&self, text: &str) -> String {
-        let mut last = String::new();
-        let mut wait = || {
-            eventually(&format!("{text:?} on the screen"), || {
-                last = self.screen();
-                last.contains(text)
-            });
-        };
-        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut wait)) {
-            println!("    the screen:\n{}", self.screen());
-            std::panic::resume_unwind(panic);
-        }
-        last
+        let mut screen = String::new();
+        let is_seen = is_within(Duration::from_secs(30), || {
+            screen = self.screen();
+            screen.contains(text)
+        });
+        assert!(is_seen, "never: {text:?} on the screen\n{screen}\n(end)");
+        screen
     }
 }
 

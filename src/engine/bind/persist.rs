@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Bound, bind};
-use crate::engine::store::{Shelf, Store, Stored};
+use crate::engine::store::{Shelf, Store, of_pf};
 use crate::engine::{Kernel, Progress, Silent, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
@@ -98,14 +98,9 @@ pub(in crate::engine) fn forget_gone<K: Kernel + Store>(kernel: &K, pf: &DeviceI
 
 /// Bindings of a PF's VFs, whether they are complete, and their devices.
 fn bindings_of<K: Kernel + Store>(kernel: &K, pf: &DeviceId) -> Result<Vec<(Record, bool, Seen)>> {
-    let mut found = Vec::new();
-    for stored in kernel.all_stored(Shelf::Bindings)? {
-        let finished = matches!(stored, Stored::Attached(_));
-        let of_pf = |record: &&Record| record.vf_of.as_ref().is_some_and(|of| of.pf == *pf);
-        if let Some(record) = stored.record().filter(of_pf) {
-            let seen = kernel.inspect(&record.device, Some(&record.netns))?;
-            found.push((record.clone(), finished, seen));
-        }
-    }
-    Ok(found)
+    let seen = |(record, finished): (Record, bool)| {
+        let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+        Ok((record, finished, seen))
+    };
+    of_pf(kernel, Shelf::Bindings, pf)?.into_iter().map(seen).collect()
 }

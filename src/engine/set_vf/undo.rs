@@ -80,7 +80,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 (_, None) => "nobody says what it is now",
                 _ => return None,
             };
-            let text = format!("{} of {}: {why}", done.what.name().replace('_', "-"), one.name);
+            let text = format!("{} of {}: {why}", done.what.option(), one.name);
             Some(Error::new(Kind::Unsupported, text).device(one.name.clone()))
         };
         let mut all: Vec<Error> = one.settings.iter().filter(changed).filter_map(problem).collect();

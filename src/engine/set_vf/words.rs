@@ -22,7 +22,7 @@ pub(super) fn owned(name: &str, owner: &str, hint: &str) -> Error {
 
 /// Why something is not tried.
 pub(super) fn refusal_error(name: &str, pf: &Pf, vf: &Vf, what: What, refusal: &Refusal) -> Error {
-    let thing = what.name().replace('_', "-");
+    let thing = what.option();
     let pf_name = pf.name();
     let pf_word = shell_word(&pf_name);
     let address = vf.pci().map(|pci| pci.to_string()).unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn refusal_error(name: &str, pf: &Pf, vf: &Vf, what: What, refusal: &
 
 /// It was accepted, and is not so.
 pub(super) fn not_so(name: &str, what: What, present: Option<&str>) -> Error {
-    let (thing, value) = (what.name().replace('_', "-"), what.value());
+    let (thing, value) = (what.option(), what.value());
     let present = present.unwrap_or("unknown");
     let text = format!("{thing} of {name} is {present}, though the driver accepted {value}");
     Error::new(Kind::Unsupported, text).device(name)

@@ -131,8 +131,8 @@ fn memlock(given: &Given<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::doctor::Fix;
     use crate::model::doctor::facts::Machine;
+    use crate::model::doctor::only;
 
     fn pages(total: u64, free: u64) -> Vec<HugePages> {
         vec![HugePages { size_kib: 2048, node: None, total, free }]
@@ -156,34 +156,26 @@ mod tests {
         found.into_iter().filter(|finding| finding.severity > Severity::Ok).collect()
     }
 
-    #[track_caller]
-    fn one(found: &[Finding], id: Id, severity: Severity, fix: &str) {
-        let [finding] = found else { panic!("{found:?}") };
-        assert_eq!((finding.id, finding.severity), (id, severity));
-        let Some(Fix::Run(said) | Fix::Do(said)) = &finding.fix else { panic!("no fix") };
-        assert!(said.contains(fix), "{said}");
-    }
-
     #[test]
     fn each_thing_that_is_missing_is_found_alone() {
         assert_eq!(said(|_, _, _, _| {}), []);
         assert_eq!(said(|_, _, vfio, _| *vfio = DriverState::Loadable), []);
         let found = said(|_, _, vfio, _| *vfio = DriverState::Unknown(None));
-        one(&found, Id::VfioMissing, Severity::Error, "install");
+        only(&found, Id::VfioMissing, Severity::Error, "install");
         let found = said(|machine, _, _, _| machine.has_vfio_node = false);
-        one(&found, Id::VfioNodeMissing, Severity::Warning, "mknod /dev/vfio/vfio c 10 196");
+        only(&found, Id::VfioNodeMissing, Severity::Warning, "mknod /dev/vfio/vfio c 10 196");
         let found = said(|_, _, _, pages| pages.clear());
-        one(&found, Id::NoHugepages, Severity::Warning, "vm.nr_hugepages=1024");
+        only(&found, Id::NoHugepages, Severity::Warning, "vm.nr_hugepages=1024");
         let found = said(|_, _, _, has| *has = pages(8, 0));
-        one(&found, Id::HugepagesUsedUp, Severity::Note, "vm.nr_hugepages=1032");
+        only(&found, Id::HugepagesUsedUp, Severity::Note, "vm.nr_hugepages=1032");
         let found = said(|machine, _, _, _| machine.has_hugetlbfs = Some(false));
-        one(&found, Id::NoHugetlbfs, Severity::Warning, "mount -t hugetlbfs");
+        only(&found, Id::NoHugetlbfs, Severity::Warning, "mount -t hugetlbfs");
         let found = said(|_, platform, _, _| platform.lockdown = Some("integrity".to_owned()));
-        one(&found, Id::Lockdown, Severity::Note, "vfio-pci");
+        only(&found, Id::Lockdown, Severity::Note, "vfio-pci");
         let found = said(|machine, _, _, _| machine.dma_entries = Some(1000));
-        one(&found, Id::DmaEntryLimit, Severity::Note, "echo 65535 >");
+        only(&found, Id::DmaEntryLimit, Severity::Note, "echo 65535 >");
         let found = said(|_, platform, _, _| platform.memlock = Some(8 << 20));
-        one(&found, Id::MemlockLow, Severity::Note, "limits.d");
+        only(&found, Id::MemlockLow, Severity::Note, "limits.d");
     }
 
     #[test]

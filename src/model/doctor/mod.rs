@@ -181,6 +181,17 @@ pub fn worst<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Severity {
     findings.into_iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok)
 }
 
+/// The only finding, which is this one, with a fix that has this in it.
+#[cfg(test)]
+#[track_caller]
+fn only<'a>(found: &'a [Finding], id: Id, severity: Severity, fix: &str) -> &'a Finding {
+    let [finding] = found else { panic!("{found:?}") };
+    assert_eq!((finding.id, finding.severity), (id, severity));
+    let Some(Fix::Run(said) | Fix::Do(said)) = &finding.fix else { panic!("no fix") };
+    assert!(said.contains(fix), "{said}");
+    finding
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

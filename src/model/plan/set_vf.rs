@@ -204,6 +204,11 @@ fn mac_steps(
 }
 
 impl What {
+    /// Its name, as its option has it.
+    pub fn option(self) -> String {
+        self.name().replace('_', "-")
+    }
+
     /// Its name, as in the keys of `list-vfs`.
     pub fn name(self) -> &'static str {
         match self {

@@ -10,23 +10,9 @@ const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 7]);
 fn pf() -> Pf {
     Pf {
         facts: PfFacts {
-            device: "0000:01:00.0".parse().unwrap(),
-            class: None,
-            id: None,
-            vf_device: None,
-            model: None,
-            vf_model: None,
             driver: Some("igb".into()),
             total_vfs: Some(7),
-            autoprobe: None,
-            numa_node: None,
-            iommu_group: None,
-            rdma: Vec::new(),
-            eswitch_mode: None,
-            firmware: None,
-            managed_by: Vec::new(),
-            num_vfs: None,
-            vfs: Vec::new(),
+            ..PfFacts::of("0000:01:00.0".parse().unwrap())
         },
         netdevs: vec![Link { name: "eth0".into(), mtu: Some(1500), ..Link::default() }],
         vfs: Vec::new(),
