@@ -1,5 +1,6 @@
 //! The command line: types only. A doc comment is the help text.
 
+mod fleet;
 mod settings;
 
 use std::net::IpAddr;
@@ -9,8 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::ids::{Cidr, Guid, IfName, MacAddr, VlanId};
 use crate::model::selector::Selector;
+use crate::model::spec::{Driver, Mode};
 use crate::model::step::{Route, RouteOptions};
 
+pub use self::fleet::{Apply, Export, ExportForm, KEPT_IN};
 pub use self::settings::{Carrier, OnOff, PortArgs, Proto, TagArgs};
 
 /// Lists, creates and hands out SR-IOV virtual functions (VFs), and never loses one
@@ -82,6 +85,10 @@ pub enum Command {
     Detach(Detach),
     /// Show who has which VF, and whether that is still true; repair what is not
     InspectState(InspectState),
+    /// Make this host what files say: numbers of VFs, drivers, settings
+    Apply(Apply),
+    /// Write such a file from this host, or what Kubernetes must know of its VFs
+    Export(Export),
     /// Tell whether this host is ready for SR-IOV and DPDK, and what stands in the way
     Doctor(Doctor),
     /// Serve a container runtime as its CNI plugin, or become one
@@ -447,17 +454,11 @@ pub struct BindDpdk {
 }
 
 fn octal_mode(text: &str) -> Result<u32, String> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    let mode = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
-    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "want an octal mode, such as 0660".to_owned())
+    text.parse::<Mode>().map(|mode| mode.0)
 }
 
 fn driver_name(text: &str) -> Result<String, String> {
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !text.is_empty() && text.bytes().all(valid) {
-        return Ok(text.to_owned());
-    }
-    Err("a driver's name has letters, digits, - and _".to_owned())
+    text.parse::<Driver>().map(String::from)
 }
 
 fn parse_route(text: &str) -> Result<Route, String> {
@@ -589,6 +590,8 @@ impl Command {
             Self::Attach(args) => args.json,
             Self::Detach(args) => args.json,
             Self::InspectState(args) => is_json(&args.list),
+            Self::Apply(args) => args.json,
+            Self::Export(args) => args.format != ExportForm::Yaml,
             Self::Doctor(args) => args.json,
             Self::Cni(_) => false,
         }

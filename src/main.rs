@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match cli::Cli::try_parse() {
         Ok(cli) if commands::serves(&cli) => plugin(),
         Ok(cli) => {
-            if matches!(cli.command, cli::Command::SetVf(_)) {
+            if matches!(cli.command, cli::Command::SetVf(_) | cli::Command::Apply(_)) {
                 limits::raise_open_files();
             }
             let (needs, starts_programs) = commands::rights(&cli);

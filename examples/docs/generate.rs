@@ -59,7 +59,7 @@ const INSTEAD: [(&str, &str); 19] = [
     ),
 ];
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
     ("/sys/bus/pci/devices", "PFs and VFs."),
     (
         "/var/lib/cni/sriov/sriovctl",
@@ -69,6 +69,11 @@ const FILES: [(&str, &str); 9] = [
         "/var/lib/cni/sriov/CONTAINER-IFNAME, .../pci/ADDRESS",
         "Records and allocations as sriov-cni keeps them, read and written.",
     ),
+    ("/etc/sriovctl/*.yaml, *.yml, *.json", "What apply makes this host, by sriovctl-apply(8)."),
+    (
+        "sriovctl.service",
+        "The systemd unit that applies it at boot, enabled by sriovctl apply --persist.",
+    ),
     ("/etc/sriovctl/bindings", "Bindings of bind-dpdk --persist, a file a device."),
     ("/etc/udev/rules.d/70-sriovctl-*.rules", "Rules that make them when the device appears."),
     ("/lib/modules", "What modules say of the devices they know (modules.alias, modules.dep)."),
@@ -76,6 +81,26 @@ const FILES: [(&str, &str); 9] = [
     ("/usr/share/misc/pci.ids", "Names of devices; without it their numbers are shown."),
     ("/run/netns", "Named network namespaces, where VFs are looked for."),
 ];
+
+/// A host for sriovctl-apply(8).
+pub const FILE: &str = "\
+version: 1
+pfs:
+  - pf: 0000:3b:00.0
+    mac: 52:54:00:aa:00:00
+    numvfs: 8
+    vfs:
+      - vfs: all
+        spoofchk: on
+        vlan: 100
+      - vfs: 0-3
+        driver: vfio-pci
+        owner: dpdk:dpdk
+        mode: '0660'
+      - vfs: 7
+        mac: 02:00:00:00:00:07
+        trust: on
+";
 
 const ENVIRONMENT: [(&str, &str); 3] = [
     ("NO_COLOR", "When set and not empty, no colours are used."),
@@ -130,7 +155,7 @@ fn man(command: Command) -> Man {
         .section("8")
         .manual("System administration")
         .source(format!("sriovctl {version}"))
-        .date("2026-11-24")
+        .date("2026-11-27")
 }
 
 fn main_page(root: &Command) -> Vec<u8> {
@@ -160,6 +185,13 @@ fn command_page(command: &Command) -> Vec<u8> {
     let status = schemas.join(format!("{}-status.schema.json", command.get_name()));
     if let Ok(schema) = std::fs::read_to_string(status) {
         keys(&mut page, "JSON OF --STATUS", "Likewise.", &schema);
+    }
+    if command.get_name() == "apply" {
+        let about = "YAML or JSON. A switch is on or off. What is not said is left alone. The \
+                     JSON schema is schemas/host.schema.json.";
+        let file = include_str!("../../schemas/host.schema.json");
+        keys(&mut page, "THE FILE", about, file);
+        verbatim(&mut page, "A FILE", FILE);
     }
     if command.get_name() == "bind-dpdk" {
         table(&mut page, "COMING FROM OTHER PROGRAMS", &INSTEAD);
@@ -281,6 +313,15 @@ fn table(page: &mut Vec<u8>, title: &str, rows: &[(&str, &str)]) {
     let mut text = format!(".SH \"{title}\"\n.TS\nl lw(38)\n_ _\nlw(38) lw(38).\nThere\tHere\n");
     text.extend(rows.iter().map(|(there, here)| format!("{}\t{}\n", cell(there), cell(here))));
     page.extend_from_slice((text + ".TE\n").as_bytes());
+}
+
+fn verbatim(page: &mut Vec<u8>, title: &str, text: &str) {
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    roff.control("nf", []);
+    text.lines().for_each(|line| drop(roff.text([roman(line)])));
+    roff.control("fi", []);
+    roff.to_writer(page).expect("writing to memory");
 }
 
 fn section(page: &mut Vec<u8>, title: &str, text: &str) {

@@ -8,7 +8,7 @@ use super::{bind_status, interrupt, must_be_of_one, write_json, writing};
 use crate::cli::BindDpdk;
 use crate::engine::bind::{self as engine, Back, Bound};
 use crate::engine::store::Store;
-use crate::engine::{Account, Kernel, Progress, Surroundings};
+use crate::engine::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::Scope;
@@ -18,7 +18,7 @@ use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::persist::Persistent;
 use crate::model::plan::bind::{Request, Session};
 use crate::model::selector::{SelectError, Selector};
-use crate::model::step::{NodeAccess, Outcome};
+use crate::model::step::Outcome;
 
 const DEFAULT_DRIVER: &str = "vfio-pci";
 
@@ -254,7 +254,7 @@ fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Requ
         keep_override: args.persist,
         allow_noiommu: args.allow_noiommu,
         no_reset: args.no_reset,
-        node: access(args, kernel)?,
+        node: engine::node_access(kernel, args.owner.as_deref(), args.mode, "--owner")?,
         session: session(),
         ..Request::default()
     })
@@ -262,30 +262,12 @@ fn request<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Requ
 
 /// Where the caller's SSH session arrives: `client port server port` (sshd(8)), a link-local
 /// address as `fe80::1%eth0`.
-fn session() -> Option<Session> {
+pub(super) fn session() -> Option<Session> {
     let connection = std::env::var("SSH_CONNECTION").ok()?;
     let server = connection.split(' ').nth(2)?;
     let (address, interface) = server.split_once('%').unwrap_or((server, ""));
     let interface = Some(interface.to_owned()).filter(|name| !name.is_empty());
     Some(Session { address: address.parse().ok()?, interface })
-}
-
-fn access<K: Kernel + Surroundings>(args: &BindDpdk, kernel: &K) -> Result<Option<NodeAccess>> {
-    let mut access = NodeAccess { mode: args.mode, ..NodeAccess::default() };
-    if let Some(owner) = &args.owner {
-        let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
-        let number =
-            |name: &str, kind| (!name.is_empty()).then(|| kernel.account(name, kind)).transpose();
-        access.uid = number(user, Account::User)?;
-        access.gid = number(group, Account::Group)?;
-        if access.uid.is_none() && access.gid.is_none() {
-            return Err(Error::new(Kind::Usage, format!("\"{owner}\" names nobody"))
-                .hint("give --owner USER, USER:GROUP or :GROUP"));
-        }
-        // A group that may not open it gains nothing.
-        access.mode = access.mode.or(access.gid.map(|_| 0o660));
-    }
-    Ok(Some(access).filter(|access| *access != NodeAccess::default()))
 }
 
 /// The devices that are named, each once.

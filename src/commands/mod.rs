@@ -2,6 +2,7 @@
 //!
 //! Standard output is data, everything else goes to standard error.
 
+mod apply;
 mod attach;
 mod bind_dpdk;
 mod bind_status;
@@ -10,6 +11,7 @@ pub mod complete;
 mod console;
 mod detach;
 mod doctor;
+mod export;
 mod inspect_state;
 pub mod interrupt;
 mod list_pfs;
@@ -81,10 +83,12 @@ pub fn refuse(error: &Error) -> ExitCode {
 /// What the command needs of root's rights, and whether it starts programs that need more.
 pub fn rights(cli: &Cli) -> (Rights, bool) {
     match &cli.command {
-        Command::ListPfs(_) | Command::ListVfs(_) => (rights::LIST, false),
+        Command::ListPfs(_) | Command::ListVfs(_) | Command::Export(_) => (rights::LIST, false),
         Command::BindDpdk(args) if args.status => (rights::LIST, false),
         // modprobe
-        Command::SetNumvfs(_) | Command::SetVf(_) | Command::BindDpdk(_) => (rights::BIND, true),
+        Command::SetNumvfs(_) | Command::SetVf(_) | Command::BindDpdk(_) | Command::Apply(_) => {
+            (rights::BIND, true)
+        }
         // modprobe, where a driver has gone
         Command::Attach(_) | Command::Detach(_) => (rights::ATTACH, true),
         Command::InspectState(_) => (rights::STATE, true),
@@ -96,7 +100,12 @@ pub fn rights(cli: &Cli) -> (Rights, bool) {
 /// Whether something may be changed, which is not to be cut off half-way.
 pub fn changes(cli: &Cli) -> bool {
     match &cli.command {
-        Command::ListPfs(_) | Command::ListVfs(_) | Command::Doctor(_) | Command::Cni(_) => false,
+        Command::ListPfs(_)
+        | Command::ListVfs(_)
+        | Command::Export(_)
+        | Command::Doctor(_)
+        | Command::Cni(_) => false,
+        Command::Apply(args) => !args.dry_run,
         Command::InspectState(args) => args.repair,
         Command::BindDpdk(args) => !args.status,
         Command::SetNumvfs(_) | Command::SetVf(_) | Command::Attach(_) | Command::Detach(_) => true,
@@ -144,6 +153,8 @@ fn dispatch<K: Kernel + Store + Surroundings + Checkup>(
         Command::Attach(args) => attach::run(args, kernel, console, out).map(|()| None),
         Command::Detach(args) => detach::run(args, kernel, console, out),
         Command::InspectState(args) => inspect_state::run(args, kernel, console, out),
+        Command::Apply(args) => apply::run(args, kernel, console, out),
+        Command::Export(args) => export::run(args, kernel, out),
         Command::Doctor(args) => doctor::run(args, kernel, console, out),
         Command::Cni(args) => install(args.install.as_deref(), kernel, out).map(|()| None),
     }

@@ -17,7 +17,7 @@ pub(super) use self::persist::{bind_persistent_of, carry_over, forget_gone};
 use self::words::refusal_error;
 use super::attach::{LOCK_WAIT, STEP_WITHIN, clear_the_way, no_resize_begun, undo};
 use super::store::{Shelf, Store, Stored};
-use super::{Kernel, Progress, Surroundings, unless_interrupted};
+use super::{Account, Kernel, Progress, Surroundings, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
 use crate::model::binding::{Ground, NoIommu, Platform};
@@ -26,7 +26,7 @@ use crate::model::link::VfSettings;
 use crate::model::plan::bind::{self, Plan, Request, Sight};
 use crate::model::record::Record;
 use crate::model::seen::Seen;
-use crate::model::step::{Outcome, Step};
+use crate::model::step::{NodeAccess, Outcome, Step};
 use crate::model::usage::User;
 
 /// How long a kernel driver may take to make an interface.
@@ -124,6 +124,31 @@ pub fn bind<K: Kernel + Store + Surroundings>(
             Err(with_noiommu_off(kernel, &look, &plan, error))
         }
     }
+}
+
+/// Who may open a device's nodes, by names or numbers: `USER`, `USER:GROUP`, `:GROUP`; what says so is
+/// called `option`.
+pub fn node_access<K: Surroundings>(
+    kernel: &K,
+    owner: Option<&str>,
+    mode: Option<u32>,
+    option: &str,
+) -> Result<Option<NodeAccess>> {
+    let mut access = NodeAccess { mode, ..NodeAccess::default() };
+    if let Some(owner) = owner {
+        let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
+        let number =
+            |name: &str, kind| (!name.is_empty()).then(|| kernel.account(name, kind)).transpose();
+        access.uid = number(user, Account::User)?;
+        access.gid = number(group, Account::Group)?;
+        if access.uid.is_none() && access.gid.is_none() {
+            return Err(Error::new(Kind::Usage, format!("\"{owner}\" names nobody"))
+                .hint(format!("give {option} USER, USER:GROUP or :GROUP")));
+        }
+        // A group that may not open it gains nothing.
+        access.mode = access.mode.or(access.gid.map(|_| 0o660));
+    }
+    Ok(Some(access).filter(|access| *access != NodeAccess::default()))
 }
 
 /// What was looked at before deciding.

@@ -1,9 +1,11 @@
 //! DO: verbs, each a decision of the model carried out on a [`Kernel`].
 
+pub mod apply;
 pub mod attach;
 pub mod bind;
 pub mod detach;
 pub mod doctor;
+pub mod export;
 pub mod neighbours;
 pub mod numvfs;
 mod restore;
@@ -109,6 +111,14 @@ pub trait Surroundings {
 
     /// Keeps such a binding, or none.
     fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome>;
+
+    /// A text file, or those of a directory that `apply` reads (`*.yaml`, `*.yml`, `*.json`), each with
+    /// its path, by rising name.
+    fn texts(&self, path: &str) -> Result<Vec<(String, String)>>;
+
+    /// Keeps a file for `apply`, and has what is kept applied at every boot; returns the paths of what is
+    /// new.
+    fn apply_at_boot(&self, name: &str, text: &str) -> Result<Vec<String>>;
 
     /// Makes links to this program in a directory, each in one go; returns those that are new.
     fn link_to_program(&self, dir: &str, names: &[&str]) -> Result<Vec<String>>;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use netlink_packet_route::link::LinkAttribute;
 
 use super::kmsg::KernelLog;
+use super::netlink::devlink::Devlink;
 use super::netlink::{Netlink, Refused, vf};
 use super::write::{self, Failed};
 use super::{Host, ports, sysfs};
@@ -13,6 +14,7 @@ use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
+use crate::model::spec::Eswitch;
 use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
 
 /// Reading the number of VFs takes no time, unless a write of it is under way, which may take
@@ -25,6 +27,7 @@ impl Host {
         match step {
             Step::SetNumVfs { pf, count } => self.set_numvfs(step, pf, *count, timeout),
             Step::SetAutoprobe { pf, on } => self.set_autoprobe(step, pf, *on),
+            Step::SetEswitch { pf, mode } => self.set_eswitch(step, pf, *mode),
             Step::LoadDriver { driver } => self.load_driver(driver),
             Step::AllowNoIommu { on } => self.allow_noiommu(step, *on),
             Step::SetOverride { of, driver } => {
@@ -208,6 +211,22 @@ impl Host {
                     let said = text.map(|text| format!("the kernel says: {text}"));
                     return Err(self.refused(step, errno).details(said));
                 }
+            }
+        }
+    }
+
+    fn set_eswitch(&self, step: &Step, pf: &DeviceId, mode: Eswitch) -> Result<Outcome> {
+        let Some(mut devlink) = Devlink::open()? else {
+            return Err(self.refused(step, libc_errno::EOPNOTSUPP));
+        };
+        if devlink.eswitch_mode(pf).as_deref() == Some(&mode.to_string()) {
+            return Ok(Outcome::AlreadySo);
+        }
+        match devlink.set_eswitch_mode(pf, mode) {
+            Ok(()) => Ok(Outcome::Changed),
+            Err(Refused { errno, text }) => {
+                let said = text.map(|text| format!("the kernel says: {text}"));
+                Err(self.refused(step, errno).details(said))
             }
         }
     }

@@ -13,6 +13,7 @@ mod ground;
 mod holders;
 mod inspect;
 mod install;
+mod kept;
 mod kmsg;
 pub mod limits;
 mod links;
@@ -255,6 +256,15 @@ impl Surroundings for Host {
 
     fn persist(&self, device: &DeviceId, kept: Option<&Persistent>) -> Result<Outcome> {
         self.keep_binding(device, kept)
+    }
+
+    fn texts(&self, path: &str) -> Result<Vec<(String, String)>> {
+        kept::texts(&self.root, path)
+    }
+
+    fn apply_at_boot(&self, name: &str, text: &str) -> Result<Vec<String>> {
+        self.must_be_live()?;
+        kept::at_boot(&self.root, name, text)
     }
 
     fn link_to_program(&self, dir: &str, names: &[&str]) -> Result<Vec<String>> {

@@ -57,8 +57,8 @@ impl Host {
         let text = serde_json::to_string_pretty(kept)
             .map_err(|error| Error::new(Kind::Failed, format!("writing a binding: {error}")))?;
         let changed = [
-            write(&path, &(text + "\n"))?,
-            write(&rules, &kept.udev_rules(&program.display().to_string()))?,
+            write_whole(&path, &(text + "\n"))?,
+            write_whole(&rules, &kept.udev_rules(&program.display().to_string()))?,
         ];
         Ok(if changed.contains(&true) { Outcome::Changed } else { Outcome::AlreadySo })
     }
@@ -77,7 +77,7 @@ fn remove(path: &Path) -> Result<bool> {
 }
 
 /// Whole or not at all; untouched where it says so already.
-fn write(path: &Path, text: &str) -> Result<bool> {
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<bool> {
     if fs::read_to_string(path).is_ok_and(|has| has == text) {
         return Ok(false);
     }

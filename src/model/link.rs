@@ -20,6 +20,8 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// Present hardware address; `None` also for addresses that are not Ethernet's.
     pub mac: Option<MacAddr>,
+    /// The one that its device was made with (`IFLA_PERM_ADDRESS`), which no setting changes.
+    pub perm_mac: Option<MacAddr>,
     /// Whether it is InfiniBand's (`ARPHRD_INFINIBAND`).
     pub infiniband: bool,
     /// Largest packet in bytes.

@@ -18,6 +18,7 @@ pub mod record;
 pub mod rights;
 pub mod seen;
 pub mod selector;
+pub mod spec;
 pub mod step;
 pub mod text;
 pub mod usage;

@@ -18,6 +18,9 @@ impl Step {
             Self::SetAutoprobe { pf, on } => {
                 format!("echo {} > /sys/{}/sriov_drivers_autoprobe", u8::from(*on), pf.sysfs_dir())
             }
+            Self::SetEswitch { pf, mode } => {
+                format!("devlink dev eswitch set {}/{} mode {mode}", pf.bus(), pf.name())
+            }
             Self::LoadDriver { driver } => format!("modprobe {driver}"),
             Self::AllowNoIommu { on } => format!(
                 "echo {} > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
@@ -216,6 +219,7 @@ impl fmt::Display for Step {
             Self::SetAutoprobe { pf, on } => {
                 write!(f, "switch driver autoprobe of {pf}'s VFs {}", on_off(*on))
             }
+            Self::SetEswitch { pf, mode } => write!(f, "set the eswitch mode of {pf} to {mode}"),
             Self::LoadDriver { driver } => write!(f, "load the driver {driver}"),
             Self::AllowNoIommu { on } => {
                 write!(f, "switch VFIO's mode without an IOMMU {}", on_off(*on))

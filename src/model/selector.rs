@@ -5,12 +5,15 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{DeviceId, MacAddr, PciAddress, PciId, VfIndex};
 use super::inventory::{Inventory, Pf, Vf};
 use super::text::shell_word;
 
 /// A parsed operand. Prints as it was typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Selector {
     text: String,
     what: What,
@@ -100,8 +103,21 @@ impl FromStr for Selector {
     }
 }
 
+impl TryFrom<String> for Selector {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Selector> for String {
+    fn from(selector: Selector) -> Self {
+        selector.text
+    }
+}
+
 /// `3`, `0-3`, `0-3,7`.
-fn ranges(list: &str) -> Result<Vec<RangeInclusive<u16>>, String> {
+pub(super) fn ranges(list: &str) -> Result<Vec<RangeInclusive<u16>>, String> {
     let error = || format!("\"{list}\" is not a list of VF numbers (want 3, 0-3 or 0-3,7)");
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -160,7 +176,9 @@ impl Selector {
             What::Pci(address) => pf.pci() == Some(*address),
             What::Device(device) => pf.facts.device == *device,
             What::Id(id) => pf.facts.id == Some(*id),
-            What::Mac(mac) => pf.netdevs.iter().any(|link| link.mac == Some(*mac)),
+            What::Mac(mac) => {
+                pf.netdevs.iter().any(|link| [link.mac, link.perm_mac].contains(&Some(*mac)))
+            }
             What::Name => pf.is_called(&self.text) || pf.facts.device.name() == self.text,
             What::Of(..) => false,
         }

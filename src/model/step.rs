@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{Cidr, DeviceId, Guid, MacAddr, VfIndex};
 use super::link::{LinkState, VfSettings, VlanTag};
 use super::record::NetnsId;
+use super::spec::Eswitch;
 
 /// A VF by what survives: its PF's device and its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,13 @@ pub enum Step {
         pf: DeviceId,
         /// Whether they are.
         on: bool,
+    },
+    /// Mode of the PF's embedded switch (devlink).
+    SetEswitch {
+        /// The PF.
+        pf: DeviceId,
+        /// The mode.
+        mode: Eswitch,
     },
     /// The driver's module is loaded.
     LoadDriver {
@@ -370,7 +378,9 @@ impl Step {
     /// The PF that the step is about, if it is about one.
     pub fn pf(&self) -> Option<&DeviceId> {
         match self {
-            Self::SetNumVfs { pf, .. } | Self::SetAutoprobe { pf, .. } => Some(pf),
+            Self::SetNumVfs { pf, .. }
+            | Self::SetAutoprobe { pf, .. }
+            | Self::SetEswitch { pf, .. } => Some(pf),
             other => other.vf().map(|vf| &vf.pf),
         }
     }

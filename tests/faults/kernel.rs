@@ -796,6 +796,14 @@ impl Surroundings for FakeKernel {
         Ok(Outcome::Changed)
     }
 
+    fn texts(&self, path: &str) -> Result<Vec<(String, String)>> {
+        Err(Error::new(Kind::NotFound, path))
+    }
+
+    fn apply_at_boot(&self, _: &str, _: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     fn link_to_program(&self, _: &str, _: &[&str]) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

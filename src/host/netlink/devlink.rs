@@ -7,12 +7,14 @@ use super::attrs::{self, Attr, Attrs};
 use super::{Netlink, Refused};
 use crate::error::Result;
 use crate::model::ids::DeviceId;
+use crate::model::spec::Eswitch;
 
 const GENL_ID_CTRL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 const DEVLINK_CMD_ESWITCH_GET: u8 = 29;
+const DEVLINK_CMD_ESWITCH_SET: u8 = 30;
 const DEVLINK_CMD_INFO_GET: u8 = 51;
 const DEVLINK_ATTR_BUS_NAME: u16 = 1;
 const DEVLINK_ATTR_DEV_NAME: u16 = 2;
@@ -43,6 +45,14 @@ impl Request {
             payload.resize(attrs::align(payload.len()), 0);
         }
         Self { family, payload }
+    }
+
+    fn with_u16(mut self, kind: u16, value: u16) -> Self {
+        self.payload.extend(6_u16.to_ne_bytes()); // header and value
+        self.payload.extend(kind.to_ne_bytes());
+        self.payload.extend(value.to_ne_bytes());
+        self.payload.extend([0; 2]); // up to the next attribute
+        self
     }
 }
 
@@ -79,6 +89,22 @@ impl Devlink {
     /// `legacy` or `switchdev`; `None` where the driver has no eswitch to tell of.
     pub fn eswitch_mode(&mut self, device: &DeviceId) -> Option<String> {
         self.get(DEVLINK_CMD_ESWITCH_GET, device, mode)
+    }
+
+    /// Sets that mode.
+    pub fn set_eswitch_mode(
+        &mut self,
+        device: &DeviceId,
+        mode: Eswitch,
+    ) -> std::result::Result<(), Refused> {
+        let value = match mode {
+            Eswitch::Legacy => 0,
+            Eswitch::Switchdev => 1,
+        };
+        let names = [(DEVLINK_ATTR_BUS_NAME, device.bus()), (DEVLINK_ATTR_DEV_NAME, device.name())];
+        let request = Request::new(self.family, DEVLINK_CMD_ESWITCH_SET, &names)
+            .with_u16(DEVLINK_ATTR_ESWITCH_MODE, value);
+        ask(&mut self.netlink, request, |_| None::<()>).map(drop)
     }
 
     /// The running version of the device's main firmware (`fw`, else the first that is named so).

@@ -20,6 +20,7 @@ const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PHYS_PORT_NAME: u16 = 38;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_PERM_ADDRESS: u16 = 54;
 const IFLA_PARENT_DEV_NAME: u16 = 56;
 const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
 const IFLA_INFO_KIND: u16 = 1;
@@ -62,6 +63,9 @@ pub fn parse(payload: &[u8]) -> Option<Link> {
         let attr = Attr { kind, value };
         match kind {
             IFLA_ADDRESS if is_ethernet => link.mac = value.try_into().ok().map(MacAddr),
+            IFLA_PERM_ADDRESS if is_ethernet => {
+                link.perm_mac = value.try_into().ok().map(MacAddr);
+            }
             IFLA_IFNAME => link.name = attr.text(),
             IFLA_MTU => link.mtu = attr.u32(),
             IFLA_LINK => link.lower = attr.u32(),

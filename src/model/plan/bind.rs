@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::attach::Moment;
 use super::replay::differences;
 use crate::model::assemble::is_userspace_driver;
-use crate::model::binding::{DriverState, Ground, Member, NoIommu, Platform};
+use crate::model::binding::{DriverState, Ground, Member, NoIommu, Node, Platform};
 use crate::model::facts::Holder;
 use crate::model::ids::{DeviceId, MacAddr};
 use crate::model::link::VfSettings;
@@ -167,7 +167,8 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
     } else {
         steps.extend(bind(request, seen, ground, platform));
     }
-    steps.extend(request.node.map(|access| Step::SetNode { device: seen.device.clone(), access }));
+    let node = request.node.filter(|access| !is_bound || !has_access(ground, access));
+    steps.extend(node.map(|access| Step::SetNode { device: seen.device.clone(), access }));
     let open = holders(seen);
     if is_bound && !steps.is_empty() && !open.is_empty() {
         return Err(Refusal::Open(open)); // what it works with would change below it
@@ -184,6 +185,17 @@ pub fn plan(request: &Request, sight: Sight<'_>) -> Result<Plan, Refusal> {
         ..Record::of(seen, sight.moment, Owner::manual(), sight.host.clone())
     };
     Ok(Plan { record, notes: notes(request, sight), steps })
+}
+
+/// Whether the nodes are so already.
+fn has_access(ground: &Ground, access: &NodeAccess) -> bool {
+    let NodeAccess { uid, gid, mode } = *access;
+    let is_so = |node: &Node| {
+        uid.is_none_or(|uid| uid == node.uid)
+            && gid.is_none_or(|gid| gid == node.gid)
+            && mode.is_none_or(|mode| mode == node.mode)
+    };
+    !ground.nodes.is_empty() && ground.nodes.iter().all(is_so)
 }
 
 /// Of a device that was bound by other means nobody wrote down how it was: it goes back to the

@@ -1,6 +1,7 @@
 //! The checks by scenario: few boots, many checks each; the longest first, since two guests run at a
 //! time.
 
+mod apply;
 mod attach;
 mod bind;
 mod cni;
@@ -62,8 +63,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "booted again",
         lab_options: &["--pfs", "1"],
-        checks: checks![reboot::what_is_attached_when_the_power_goes],
-        again: checks![reboot::is_in_nobodys_way_after_it],
+        checks: checks![
+            reboot::what_is_attached_when_the_power_goes,
+            apply::what_is_kept_when_the_power_goes,
+        ],
+        again: checks![reboot::is_in_nobodys_way_after_it, apply::comes_back_at_boot],
     },
     boot(
         "any order",
@@ -158,6 +162,9 @@ pub const SCENARIOS: &[Scenario] = &[
             set_vf::strict_leaves_nothing_half_set,
             set_vf::a_vf_that_belongs_to_somebody_is_refused,
             set_vf::a_mac_where_the_interface_is_used_elsewhere_or_by_nobody,
+            apply::a_file_makes_a_host_and_the_second_time_nothing_is_written,
+            apply::what_is_exported_is_applied_without_a_change,
+            apply::what_cannot_be_keeps_everything_from_being_changed,
         ],
     ),
     boot(
@@ -240,6 +247,7 @@ pub const SCENARIOS: &[Scenario] = &[
             netdevsim::lists_256_vfs_with_counters,
             netdevsim::set_numvfs_works_without_pci,
             set_vf::netdevsim_takes_what_igb_does_not,
+            apply::the_eswitch_mode_is_set_where_there_is_one,
         ],
     ),
 ];

@@ -1,0 +1,297 @@
+//! `apply`: makes a host what files say, by the same verbs that a person would use. What is so already
+//! is not touched; what is known to be impossible keeps everything from being changed, unless the rest
+//! is wanted all the same.
+
+mod vfs;
+
+use std::time::Duration;
+
+use self::vfs::Todo;
+use super::store::Store;
+use super::{Kernel, Progress, Surroundings, numvfs, unless_interrupted};
+use crate::error::{Error, Kind, Result};
+use crate::model::facts::Scope;
+use crate::model::plan::apply::{self as plan, Change, PfPlan, Resolved, Target};
+use crate::model::plan::bind::Session;
+use crate::model::plan::numvfs::Request;
+use crate::model::spec::Spec;
+
+const POLL: Duration = Duration::from_millis(200);
+const LOCK_WAIT: Duration = Duration::from_secs(20);
+
+/// How it is done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bound of each change.
+    pub timeout: Duration,
+    /// How long to wait for PFs that are not there yet, or have no driver.
+    pub wait: Duration,
+    /// Destroy VFs that are in use where their number changes, and bind what the host uses.
+    pub force: bool,
+    /// Do the rest, where something is known to be impossible.
+    pub keep_going: bool,
+    /// Only tell.
+    pub dry_run: bool,
+    /// Where the caller's SSH session arrives.
+    pub session: Option<Session>,
+}
+
+/// What was done, or would be.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many PFs the files speak of.
+    pub pfs: usize,
+    /// What is, or would be, other than before.
+    pub changes: Vec<Change>,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+    /// What could not be done.
+    pub problems: Vec<Error>,
+}
+
+/// What would be done about a PF.
+struct Proposal {
+    target: Target,
+    plan: PfPlan,
+    vfs: Vec<Todo>,
+}
+
+impl Proposal {
+    fn is_empty(&self) -> bool {
+        self.plan.is_empty() && self.vfs.iter().all(|todo| todo.changes.is_empty())
+    }
+}
+
+/// What a decision must know, and who else manages a PF.
+const SCOPE: Scope =
+    Scope { stats: false, wide: true, change: true, all_classes: true, here_only: false };
+
+/// Makes the host so.
+pub fn apply<K: Kernel + Store + Surroundings>(
+    kernel: &K,
+    specs: &[(String, Spec)],
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let resolved = await_pfs(kernel, specs, options, progress)?;
+    let job = Job { kernel, options, progress };
+    let mut report = Report::default();
+    for (place, name) in &resolved.missing {
+        report.notes.push(format!("{place}: {name} is not there, and need not be"));
+    }
+    let mut problems: Vec<Error> =
+        resolved.refused.into_iter().map(|(place, refusal)| refusal.error(&place)).collect();
+    report.pfs = resolved.targets.len();
+    let mut proposals = Vec::new();
+    for target in resolved.targets {
+        match job.propose(target) {
+            Ok((proposal, refused)) => {
+                problems.extend(refused);
+                proposals.push(proposal);
+            }
+            Err(error) => problems.push(error),
+        }
+    }
+    if !problems.is_empty() && !options.keep_going {
+        return Err(all_refused(&problems));
+    }
+    report.problems = problems;
+    for proposal in proposals.into_iter().filter(|proposal| !proposal.is_empty()) {
+        report.notes.extend(other_managers(&proposal.target));
+        if options.dry_run {
+            report.would(proposal);
+        } else if let Err(error) = unless_interrupted(progress) {
+            let hint = "run it again for the rest";
+            report.problems.push(error.device(proposal.target.pf.name()).hint(hint));
+            break;
+        } else {
+            job.run(proposal, &mut report);
+        }
+    }
+    Ok(report)
+}
+
+/// Refuses files of which two speak of one PF.
+pub fn must_fit_together<K: Kernel>(kernel: &K, specs: &[(String, Spec)]) -> Result<()> {
+    let resolved = plan::resolve(&kernel.observe(SCOPE)?, specs);
+    let is_twice =
+        |(_, refusal): &(String, plan::Refusal)| matches!(refusal, plan::Refusal::Twice { .. });
+    match resolved.refused.into_iter().find(is_twice) {
+        Some((place, refusal)) => Err(refusal.error(&place)),
+        None => Ok(()),
+    }
+}
+
+/// Looks until every PF is there and has its driver, as far as somebody waits for that.
+fn await_pfs<K: Kernel>(
+    kernel: &K,
+    specs: &[(String, Spec)],
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Resolved> {
+    let begun = kernel.now();
+    loop {
+        let inventory = kernel.observe(SCOPE)?;
+        let resolved = plan::resolve(&inventory, specs);
+        let may_come = !resolved.refused.is_empty() || !resolved.missing.is_empty();
+        let is_late = kernel.now().saturating_sub(begun) >= options.wait;
+        if !may_come || is_late || progress.is_interrupted() {
+            return Ok(resolved);
+        }
+        progress.stage("wait for PFs that are not there yet", 0);
+        kernel.pause(POLL);
+    }
+}
+
+/// Who else may set this PF's VFs.
+fn other_managers(target: &Target) -> Option<String> {
+    let others = target.pf.facts.managed_by.join(", ");
+    let name = target.pf.name();
+    (!others.is_empty()).then(|| {
+        format!(
+            "{name} is managed by {others} too, and may be changed back: sriovctl doctor {name}"
+        )
+    })
+}
+
+/// Errors as one, where nothing was changed.
+fn all_refused(problems: &[Error]) -> Error {
+    match problems {
+        [one] => one.clone().detail("nothing was changed"),
+        many => {
+            let text =
+                format!("{} things cannot be as the file says; nothing was changed", many.len());
+            Error::new(many[0].kind(), text)
+                .details(many.iter().flat_map(lines))
+                .hint("do the rest all the same with --keep-going")
+        }
+    }
+}
+
+/// An error with its lines and what to do about it.
+fn lines(error: &Error) -> Vec<String> {
+    let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
+    let hint = error.next_step().map(|hint| format!("  try: {hint}"));
+    [error.message().to_owned()].into_iter().chain(lines).chain(hint).collect()
+}
+
+/// What could not be done, as one error.
+pub fn shortcoming(report: &Report) -> Option<Error> {
+    let first = report.problems.first()?;
+    let was_done = !report.changes.is_empty();
+    let error = match report.problems.as_slice() {
+        [one] => one.clone(),
+        many => {
+            let text = format!("{} things are not as the file says", many.len());
+            Error::new(first.kind(), text).details(many.iter().flat_map(lines))
+        }
+    };
+    Some(if was_done { error.with_kind(Kind::Partial) } else { error })
+}
+
+impl Report {
+    fn would(&mut self, proposal: Proposal) {
+        self.changes.extend(proposal.plan.steps.into_iter().map(|(change, _)| change));
+        self.changes.extend(proposal.plan.counted);
+        self.changes.extend(proposal.vfs.into_iter().flat_map(|todo| todo.changes));
+    }
+}
+
+struct Job<'a, K> {
+    kernel: &'a K,
+    options: &'a Options,
+    progress: &'a dyn Progress,
+}
+
+impl<K: Kernel + Store + Surroundings> Job<'_, K> {
+    /// Decides about a PF and its VFs; what of these is known to be impossible comes beside it.
+    fn propose(&self, mut target: Target) -> Result<(Proposal, Vec<Error>)> {
+        target.pf.facts.num_vfs = self.kernel.num_vfs(&target.pf.facts.device)?;
+        let name = target.pf.name();
+        let refused = |kind, why: String| {
+            Err(Error::new(kind, format!("{}: {name}: {why}", target.place)).device(name.clone()))
+        };
+        let plan = match plan::of_pf(&target) {
+            Ok(plan) => plan,
+            Err(why) => return refused(Kind::Unsupported, why),
+        };
+        if let Some(last) = plan::beyond(&target) {
+            return refused(Kind::Usage, format!("it has no VF {last}; say how many: numvfs"));
+        }
+        if let Some(count) = plan.count {
+            // The VFs go first where the mode of the eswitch changes.
+            let counts = if plan.without_vfs { vec![0, count] } else { vec![count] };
+            for count in counts {
+                if let Err(refusal) =
+                    crate::model::plan::numvfs::plan(&target.pf, &self.number(count))
+                {
+                    return Err(numvfs::refusal_error(&target.pf, &refusal));
+                }
+            }
+        }
+        let (vfs, refused) = self.propose_vfs(&target, plan.without_vfs)?;
+        Ok((Proposal { target, plan, vfs }, refused))
+    }
+
+    fn number(&self, count: u32) -> Request {
+        Request { count, driver: None, no_autoprobe: false, force: self.options.force }
+    }
+
+    /// Makes a PF and its VFs so. What fails is told; VFs of a PF that is not as it should be are left
+    /// alone.
+    fn run(&self, proposal: Proposal, report: &mut Report) {
+        let Proposal { target, plan, .. } = proposal;
+        let name = target.pf.name();
+        if let Err(error) = self.make_pf(&target, plan, report) {
+            let text = format!("{}: {}", target.place, error.message());
+            let told = Error::new(error.kind(), text).details(error.detail_lines().to_vec());
+            let told = told.device(name.clone());
+            let hint = error.next_step().map(str::to_owned);
+            report.problems.push(match hint {
+                Some(hint) => told.hint(hint),
+                None => told.hint(format!("look at it: sriovctl list-pfs -o wide {name}")),
+            });
+            return;
+        }
+        // As it is by now.
+        match self.look_again(target).and_then(|target| self.make_vfs(&target, report)) {
+            Ok(()) => {}
+            Err(error) => report.problems.push(error.device(name)),
+        }
+    }
+
+    fn look_again(&self, target: Target) -> Result<Target> {
+        let selector = numvfs::by_device(&target.pf.facts.device)?;
+        let pf = selector.pf(&self.kernel.observe(SCOPE)?)?.clone();
+        Ok(Target { pf, ..target })
+    }
+
+    fn make_pf(&self, target: &Target, plan: PfPlan, report: &mut Report) -> Result<()> {
+        let selector = numvfs::by_device(&target.pf.facts.device)?;
+        let options = numvfs::Options { timeout: self.options.timeout, wait: true };
+        let set = |count| {
+            numvfs::set(self.kernel, &selector, &self.number(count), options, self.progress)
+        };
+        if plan.without_vfs {
+            set(0)?;
+        }
+        for (change, step) in plan.steps {
+            unless_interrupted(self.progress)?;
+            let device = target.pf.facts.device.to_string();
+            self.progress.stage(&step.to_string().replace(&device, &target.pf.name()), 0);
+            let _guard = self.kernel.lock_pf(&target.pf.facts.device, LOCK_WAIT)?;
+            self.kernel.apply(&step, self.options.timeout)?;
+            report.changes.push(change);
+        }
+        let Some(count) = plan.count else { return Ok(()) };
+        let done = set(count)?;
+        report.changes.extend(plan.counted);
+        let name = target.pf.name();
+        report.notes.extend(done.destroyed.iter().map(|vf| format!("destroyed {vf}")));
+        report.notes.extend(done.bound.iter().map(|bound| format!("bound {bound}")));
+        report
+            .problems
+            .extend(done.problems.into_iter().map(|problem| problem.device(name.clone())));
+        Ok(())
+    }
+}

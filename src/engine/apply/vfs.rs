@@ -1,0 +1,259 @@
+//! The VFs of a PF: drivers by `bind-dpdk`'s way, settings by `set-vf`'s.
+
+use super::{Job, Report};
+use crate::engine::attach::clear_the_way;
+use crate::engine::set_vf::{self, Outcome};
+use crate::engine::store::Store;
+use crate::engine::{Kernel, Silent, Surroundings, bind, numvfs, unless_interrupted};
+use crate::error::{Error, Kind, Result};
+use crate::model::assemble::is_userspace_driver;
+use crate::model::ids::{DeviceId, VfIndex};
+use crate::model::inventory::{Pf, Vf};
+use crate::model::plan::apply::{self as plan, Change, Target};
+use crate::model::plan::bind as binding;
+use crate::model::plan::set_vf::What;
+use crate::model::record::Record;
+use crate::model::spec::{Numbers, VfsSpec};
+use crate::model::step::Step;
+
+/// What would be done about a VF.
+pub(super) struct Todo {
+    index: VfIndex,
+    spec: VfsSpec,
+    pub(super) changes: Vec<Change>,
+}
+
+impl<K: Kernel + Store + Surroundings> Job<'_, K> {
+    /// Decides about VFs; those that are yet to be made are taken for what their driver makes.
+    pub(super) fn propose_vfs(
+        &self,
+        target: &Target,
+        all_new: bool,
+    ) -> Result<(Vec<Todo>, Vec<Error>)> {
+        let (mut todo, mut refused) = (Vec::new(), Vec::new());
+        for (index, spec) in plan::vfs(target) {
+            let changes = match target.pf.vf(index).filter(|_| !all_new) {
+                None => Ok(plan::of_new(&target.pf, index, &spec)),
+                Some(vf) => self.of_vf(target, vf, &spec),
+            };
+            match changes {
+                Ok(changes) => todo.push(Todo { index, spec, changes }),
+                Err(error) => refused.push(error),
+            }
+        }
+        Ok((todo, refused))
+    }
+
+    /// What must be changed about a VF that is there.
+    fn of_vf(&self, target: &Target, vf: &Vf, spec: &VfsSpec) -> Result<Vec<Change>> {
+        let pf = &target.pf;
+        let name = pf.vf_name(vf.index());
+        if let Some(device) = &vf.facts.device
+            && let Some(record) = clear_the_way(self.kernel, device, true, &Silent)?
+        {
+            return given_back_so(pf, vf, spec, &record);
+        }
+        let Some(driver) = spec.driver.as_ref().map(|driver| driver.0.as_str()) else {
+            return Ok(plan::of_settings(&name, spec, pf, vf));
+        };
+        let Some(device) = plan::bindable(vf) else {
+            let text = format!("{name} has no device that a driver could be bound to");
+            return Err(Error::new(Kind::Unsupported, text).device(name));
+        };
+        let request = self.binding(target, spec, driver)?;
+        let has = vf.facts.driver.as_deref();
+        let mut changes: Vec<Change> = plan::driver(&name, has, Some(driver)).into_iter().collect();
+        if !is_userspace_driver(driver) {
+            if !changes.is_empty() {
+                bind::propose(self.kernel, device, &request)?;
+            }
+            changes.extend(plan::of_settings(&name, spec, pf, vf));
+            return Ok(changes);
+        }
+        let bound = bind::propose(self.kernel, device, &request)?;
+        changes.extend(bound.steps.iter().filter_map(|step| of_step(&name, step, vf, spec)));
+        Ok(changes)
+    }
+
+    /// The request that gives a VF the driver; of user space, with everything else that is said.
+    fn binding(&self, target: &Target, spec: &VfsSpec, driver: &str) -> Result<binding::Request> {
+        let plain = binding::Request {
+            driver: driver.to_owned(),
+            force: self.options.force,
+            session: self.options.session.clone(),
+            together: together(target),
+            ..binding::Request::default()
+        };
+        if !is_userspace_driver(driver) {
+            return Ok(plain);
+        }
+        let mode = spec.mode.map(|mode| mode.0);
+        Ok(binding::Request {
+            mac: spec.mac,
+            settings: rates_together(spec.settings()),
+            node: bind::node_access(self.kernel, spec.owner.as_deref(), mode, "owner:")?,
+            allow_noiommu: spec.allow_noiommu.is_some_and(bool::from),
+            ..plain
+        })
+    }
+
+    /// Makes VFs so: drivers first, since settings of interfaces need one, then what is set on several
+    /// VFs at once.
+    pub(super) fn make_vfs(&self, target: &Target, report: &mut Report) -> Result<()> {
+        let (todo, refused) = self.propose_vfs(target, false)?;
+        // Known before where they were there before.
+        let known = |error: &Error| report.problems.contains(error);
+        let new: Vec<Error> = refused.into_iter().filter(|error| !known(error)).collect();
+        report.problems.extend(new);
+        let mut set: Vec<(VfsSpec, Vec<u16>)> = Vec::new();
+        for one in todo.into_iter().filter(|one| !one.changes.is_empty()) {
+            unless_interrupted(self.progress)
+                .map_err(|error| error.hint("run it again for the rest"))?;
+            let Some(vf) = target.pf.vf(one.index) else { continue };
+            let bound = self.give_driver(target, vf, &one, report);
+            if let Err(error) = bound {
+                report.problems.push(error);
+                continue;
+            }
+            let to_user_space =
+                one.spec.driver.as_ref().is_some_and(|driver| is_userspace_driver(&driver.0));
+            if to_user_space || one.changes.iter().all(|change| change.what == "driver") {
+                continue;
+            }
+            let which = Numbers::of(&[one.index.0]);
+            let same =
+                |known: &VfsSpec| VfsSpec { vfs: which.clone(), ..known.clone() } == one.spec;
+            match set.iter_mut().find(|(spec, _)| same(spec)) {
+                Some((_, numbers)) => numbers.push(one.index.0),
+                None => set.push((one.spec.clone(), vec![one.index.0])),
+            }
+        }
+        for (spec, numbers) in set {
+            self.set(target, &spec, &numbers, report)?;
+        }
+        Ok(())
+    }
+
+    fn give_driver(&self, target: &Target, vf: &Vf, one: &Todo, report: &mut Report) -> Result<()> {
+        let (Some(driver), Some(device)) = (&one.spec.driver, plan::bindable(vf)) else {
+            return Ok(());
+        };
+        let request = self.binding(target, &one.spec, &driver.0)?;
+        let is_other = one.changes.iter().any(|change| change.what == "driver");
+        if !is_other && !is_userspace_driver(&driver.0) {
+            return Ok(());
+        }
+        let bound = bind::bind(self.kernel, device, &request, self.progress)?;
+        report.notes.extend(bound.notes.iter().map(|note| format!("{}: {note}", bound.name)));
+        let done = one.changes.iter().cloned();
+        let to_user_space = is_userspace_driver(&driver.0);
+        report.changes.extend(done.filter(|change| to_user_space || change.what == "driver"));
+        Ok(())
+    }
+
+    fn set(
+        &self,
+        target: &Target,
+        spec: &VfsSpec,
+        numbers: &[u16],
+        report: &mut Report,
+    ) -> Result<()> {
+        let pf = numvfs::by_device(&target.pf.facts.device)?;
+        let selector = format!("{pf}#{}", Numbers::of(numbers));
+        let selector = selector.parse().map_err(|error: String| Error::new(Kind::Failed, error))?;
+        let options = set_vf::Options {
+            timeout: self.options.timeout,
+            strict: false,
+            force: false,
+            dry_run: false,
+        };
+        let request = spec.request();
+        let done = set_vf::set(self.kernel, &[selector], &request, options, self.progress)?;
+        for vf in &done.vfs {
+            report.problems.extend(vf.error.clone());
+            for setting in &vf.settings {
+                report.problems.extend(setting.error.clone());
+                let note = setting.note.iter().map(|note| format!("{}: {note}", vf.name));
+                report.notes.extend(note);
+                if setting.outcome == Outcome::Applied {
+                    let change = plan::setting(&vf.name, setting.what, setting.from.clone());
+                    report.changes.push(change);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Devices that get a driver of user space by the same file: no obstacle to each other in an IOMMU
+/// group.
+fn together(target: &Target) -> Vec<DeviceId> {
+    let goes = |vf: &&Vf| {
+        let driver = target.spec.of_vf(vf.index()).driver;
+        driver.is_some_and(|driver| is_userspace_driver(&driver.0))
+    };
+    target.pf.vfs.iter().filter(goes).filter_map(|vf| vf.facts.device.clone()).collect()
+}
+
+/// The kernel takes both rates only together.
+fn rates_together(settings: crate::model::link::VfSettings) -> crate::model::link::VfSettings {
+    let is_any = settings.min_tx_rate.is_some() || settings.max_tx_rate.is_some();
+    let or_none = |rate: Option<u32>| rate.or(is_any.then_some(0));
+    crate::model::link::VfSettings {
+        min_tx_rate: or_none(settings.min_tx_rate),
+        max_tx_rate: or_none(settings.max_tx_rate),
+        ..settings
+    }
+}
+
+/// Somebody has it: nothing is changed below them, and nothing need be if it comes back as it is said.
+fn given_back_so(pf: &Pf, vf: &Vf, spec: &VfsSpec, record: &Record) -> Result<Vec<Change>> {
+    let name = pf.vf_name(vf.index());
+    let back = plan::given_back(vf, &record.original);
+    let wanted = spec.driver.as_ref().map(|driver| driver.0.as_str());
+    let mut other: Vec<Change> =
+        plan::driver(&name, back.facts.driver.as_deref(), wanted).into_iter().collect();
+    other.extend(plan::of_settings(&name, spec, pf, &back));
+    let Some(first) = other.first() else { return Ok(Vec::new()) };
+    let device = &record.device;
+    let text = format!(
+        "{name} belongs to {} in {}, and would come back with {} {} instead of {}",
+        record.owner,
+        record.netns.path,
+        first.what,
+        first.from.as_deref().unwrap_or("unknown"),
+        first.to
+    );
+    Err(Error::new(Kind::Busy, text)
+        .device(name)
+        .hint(format!("run it again once it is free; get it back now: sriovctl detach {device}")))
+}
+
+/// What a step of a binding changes, in the words of the file.
+fn of_step(name: &str, step: &Step, vf: &Vf, spec: &VfsSpec) -> Option<Change> {
+    match step {
+        Step::SetVf { attr, .. } => {
+            // That the PF keeps the MAC that the interface has is no wish of the file's.
+            if matches!(attr, crate::model::step::VfAttr::Mac(_)) && spec.mac.is_none() {
+                return None;
+            }
+            let what = What::Setting(*attr);
+            Some(plan::setting(
+                name,
+                what,
+                what.present(vf, crate::model::facts::Vectors::default()),
+            ))
+        }
+        Step::SetNode { access, .. } => {
+            let number = |id: Option<u32>| id.map(|id| id.to_string()).unwrap_or_default();
+            let mode = access.mode.map(|mode| format!(" {mode:04o}")).unwrap_or_default();
+            Some(Change {
+                device: name.to_owned(),
+                what: "owner".to_owned(),
+                from: None,
+                to: format!("{}:{}{mode}", number(access.uid), number(access.gid)),
+            })
+        }
+        _ => None,
+    }
+}
