@@ -277,6 +277,9 @@ fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
         .to_string()
         .parse()
         .map_err(|why: String| Failure::config("deviceID", address, &why))?;
+    if wish.within.is_none() && job.kernel.pf_of(&DeviceId::from(address)).is_some() {
+        return Ok(Choice::Vf(selector));
+    }
     let scope = Scope { here_only: true, all_classes: true, ..Scope::default() };
     let inventory = job.kernel.observe(scope)?;
     if inventory.pfs.iter().any(|pf| pf.pci() == Some(address)) {

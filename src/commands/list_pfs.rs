@@ -64,7 +64,7 @@ pub fn run<K: Kernel>(
     let wide = matches!(form, Form::Wide | Form::Json | Form::Jsonl | Form::Csv);
     // A device that was named is wanted whatever its class is.
     let all_classes = args.all_classes || !args.pfs.is_empty();
-    let scope = Scope { wide, all_classes, ..Scope::default() };
+    let scope = Scope { wide, models: true, all_classes, ..Scope::default() };
     let inventory = kernel.observe(scope)?;
     inventory.warnings.iter().for_each(|warning| say::warning(warning));
     if args.free {

@@ -50,6 +50,9 @@ impl Kernel for Still {
     fn inspect(&self, _: &DeviceId, _: Option<&NetnsId>) -> Result<Seen> {
         unreachable!()
     }
+    fn pf_of(&self, _: &DeviceId) -> Option<DeviceId> {
+        unreachable!()
+    }
     fn find_netns(&self, _: &NetnsChoice) -> Result<NetnsId> {
         unreachable!()
     }

@@ -92,7 +92,7 @@ pub fn run<K: Kernel>(
     out: &mut dyn Write,
 ) -> Result<()> {
     let all_classes = args.all_classes || !args.vfs.is_empty();
-    let scope = Scope { stats: args.stats, all_classes, ..Scope::default() };
+    let scope = Scope { stats: args.stats, models: true, all_classes, ..Scope::default() };
     let inventory = kernel.observe(scope)?;
     inventory.warnings.iter().for_each(|warning| say::warning(warning));
     if args.free {

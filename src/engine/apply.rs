@@ -64,7 +64,7 @@ impl Proposal {
 
 /// What a decision must know, and who else manages a PF.
 const SCOPE: Scope =
-    Scope { stats: false, wide: true, change: true, all_classes: true, here_only: false };
+    Scope { wide: true, change: true, all_classes: true, ..Scope::NOTHING };
 
 /// Makes the host so.
 pub fn apply<K: Kernel + Store + Surroundings>(

@@ -9,7 +9,7 @@ mod words;
 use std::time::Duration;
 
 pub use self::address::configure;
-use self::choose::{Candidate, candidates, nothing_free};
+use self::choose::{Candidate, candidates, named, nothing_free};
 pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo, untell};
 pub use self::clear::{is_left_over, is_over};
 pub(super) use self::ports::clear_ports;
@@ -80,8 +80,13 @@ pub fn attach<K: Kernel + Store + Surroundings>(
     dry_run: bool,
     progress: &dyn Progress,
 ) -> Result<Attached> {
-    let inventory = kernel.observe(Scope { all_classes: true, ..Scope::default() })?;
-    let (candidates, any) = candidates(kernel, &inventory, choice)?;
+    let (candidates, any) = match named(kernel, choice) {
+        Some(one) => (vec![one], false),
+        None => {
+            let scope = Scope { all_classes: true, ..Scope::default() };
+            candidates(kernel, &kernel.observe(scope)?, choice)?
+        }
+    };
     let mut refused = Vec::new();
     for candidate in &candidates {
         let job = Job { kernel, netns, request, progress };

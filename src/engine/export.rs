@@ -10,7 +10,7 @@ use crate::model::plan::export::Kept;
 use crate::model::selector::Selector;
 
 const SCOPE: Scope =
-    Scope { stats: false, wide: false, change: true, all_classes: true, here_only: false };
+    Scope { change: true, all_classes: true, ..Scope::NOTHING };
 
 /// PFs, each once; without selectors all network cards.
 pub fn pfs<K: Kernel>(kernel: &K, selectors: &[Selector]) -> Result<Vec<Pf>> {

@@ -156,7 +156,7 @@ pub fn set<K: Kernel + Store + Surroundings>(
 
 /// What a decision must know: routes and addresses tell who uses a VF.
 const SCOPE: Scope =
-    Scope { stats: false, wide: false, change: true, all_classes: true, here_only: false };
+    Scope { change: true, all_classes: true, ..Scope::NOTHING };
 
 fn is_for_one(request: &Request) -> bool {
     let settings = &request.settings;

@@ -361,6 +361,10 @@ impl Kernel for Host {
         self.inspect_device(device, hint)
     }
 
+    fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
+        DeviceId::new("pci", &sysfs::link_name(&self.device_dir(device).join("physfn"))?)
+    }
+
     fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
         self.must_be_live()?;
         netns::find(choice)

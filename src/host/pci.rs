@@ -40,6 +40,9 @@ pub fn read(root: &Path, scope: Scope) -> Result<Devices> {
         pf.vfs = read_vfs(&open, scope, &mut devices.node_aliases);
         devices.pfs.push(pf);
     }
+    if !scope.models {
+        return Ok(devices);
+    }
     let ids: Vec<PciId> = devices.pfs.iter().flat_map(ids_of).collect();
     let names = PciIds::load(root, &ids);
     for pf in &mut devices.pfs {

@@ -133,6 +133,8 @@ pub struct Scope {
     pub stats: bool,
     /// Firmware and managing programs.
     pub wide: bool,
+    /// Names of models from the PCI id list, a large file.
+    pub models: bool,
     /// Routes, driver overrides and the kernel's own count of VFs: what a change must know and a list need not.
     pub change: bool,
     /// Devices whose class is not "network" too.
@@ -140,4 +142,16 @@ pub struct Scope {
     /// Only this namespace, and not who holds device nodes: for waiting, where usage is of no
     /// interest.
     pub here_only: bool,
+}
+
+impl Scope {
+    /// No more than what every list has.
+    pub const NOTHING: Self = Self {
+        stats: false,
+        wide: false,
+        models: false,
+        change: false,
+        all_classes: false,
+        here_only: false,
+    };
 }

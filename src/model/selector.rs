@@ -133,6 +133,14 @@ pub(super) fn ranges(list: &str) -> Result<Vec<RangeInclusive<u16>>, String> {
 }
 
 impl Selector {
+    /// The device, where it names one by its address.
+    pub fn address(&self) -> Option<DeviceId> {
+        match &self.what {
+            What::Pci(address) => Some(DeviceId::from(*address)),
+            _ => None,
+        }
+    }
+
     /// The PFs it names: all of them for `vendor:device`.
     pub fn pfs<'a>(&self, inventory: &'a Inventory) -> Result<Vec<&'a Pf>, SelectError> {
         let found: Vec<_> = inventory.pfs.iter().filter(|pf| self.is_pf(pf)).collect();

@@ -938,6 +938,11 @@ impl Kernel for FakeKernel {
         })
     }
 
+    fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
+        let is_there = self.world.borrow().vfs.contains_key(&index_of(device));
+        (device.name() != PF && is_there).then(|| PF.parse().unwrap())
+    }
+
     fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
         let none = || Error::new(Kind::NotFound, format!("there is no namespace {choice:?}"));
         let NetnsChoice::Named(path) = choice else { return Err(none()) };

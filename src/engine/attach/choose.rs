@@ -32,6 +32,14 @@ pub(super) fn nothing_free(choice: &Choice, refused: &[Error]) -> Error {
 /// A device, and its PF if it is a VF.
 pub(super) type Candidate = (DeviceId, Option<DeviceId>);
 
+/// The VF that is named by its address: nothing else need be looked at, however many others there are.
+pub(super) fn named<K: Kernel>(kernel: &K, choice: &Choice) -> Option<Candidate> {
+    let Choice::Vf(selector) = choice else { return None };
+    let device = selector.address()?;
+    let pf = kernel.pf_of(&device)?;
+    Some((device, Some(pf)))
+}
+
 /// Devices that may be taken, in the order to try them; whether any of them will do.
 pub(super) fn candidates<K: Kernel + Store>(
     kernel: &K,
