@@ -63,8 +63,7 @@ impl Proposal {
 }
 
 /// What a decision must know, and who else manages a PF.
-const SCOPE: Scope =
-    Scope { wide: true, change: true, all_classes: true, ..Scope::NOTHING };
+const SCOPE: Scope = Scope { wide: true, change: true, all_classes: true, ..Scope::NOTHING };
 
 /// Makes the host so.
 pub fn apply<K: Kernel + Store + Surroundings>(

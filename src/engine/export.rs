@@ -9,8 +9,7 @@ use crate::model::inventory::Pf;
 use crate::model::plan::export::Kept;
 use crate::model::selector::Selector;
 
-const SCOPE: Scope =
-    Scope { change: true, all_classes: true, ..Scope::NOTHING };
+const SCOPE: Scope = Scope { change: true, all_classes: true, ..Scope::NOTHING };
 
 /// PFs, each once; without selectors all network cards.
 pub fn pfs<K: Kernel>(kernel: &K, selectors: &[Selector]) -> Result<Vec<Pf>> {

@@ -155,8 +155,7 @@ pub fn set<K: Kernel + Store + Surroundings>(
 }
 
 /// What a decision must know: routes and addresses tell who uses a VF.
-const SCOPE: Scope =
-    Scope { change: true, all_classes: true, ..Scope::NOTHING };
+const SCOPE: Scope = Scope { change: true, all_classes: true, ..Scope::NOTHING };
 
 fn is_for_one(request: &Request) -> bool {
     let settings = &request.settings;

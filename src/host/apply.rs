@@ -7,7 +7,7 @@ use netlink_packet_route::link::LinkAttribute;
 
 use super::kmsg::KernelLog;
 use super::netlink::devlink::Devlink;
-use super::netlink::{Netlink, Refused, vf};
+use super::netlink::{Refused, vf};
 use super::write::{self, Failed};
 use super::{Host, ports, sysfs};
 use crate::error::{Error, Kind, Result, libc_errno};
@@ -169,7 +169,7 @@ impl Host {
     fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
         let ifindex = ifindex(&self.device_dir(&vf.pf), vf.pf.port())
             .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
-        let mut netlink = Netlink::route()?;
+        let mut netlink = self.sockets.here()?;
         self.patiently(step, timeout, || netlink.set_link(ifindex, vec![vf::set(vf.index, attr)]))
     }
 
@@ -182,7 +182,7 @@ impl Host {
     ) -> Result<Outcome> {
         let ifindex =
             ifindex(&self.vf_dir(vf), 0).ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
-        let mut netlink = Netlink::route()?;
+        let mut netlink = self.sockets.here()?;
         let attribute = || match attr {
             LinkAttr::Mac(mac) => LinkAttribute::Address(mac.0.to_vec()),
             LinkAttr::Mtu(mtu) => LinkAttribute::Mtu(*mtu),

@@ -1,11 +1,14 @@
 //! Directories whose content is not trusted: everything in them is reached from a descriptor of the
 //! directory, by one name and never through a link, so that nothing in them leads out of them.
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -17,10 +20,44 @@ use crate::error::{Error, Kind, Result, libc_errno};
 const LONGEST: u64 = 1 << 20;
 
 /// An open directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Dir {
-    fd: File,
+    fd: Arc<File>,
     path: PathBuf,
+}
+
+/// Directories that were opened, and looked at, a moment ago: they are not opened again for every file
+/// in them.
+#[derive(Debug, Default)]
+pub struct OpenDirs(Mutex<HashMap<String, (Instant, Dir)>>);
+
+/// Whoever puts another one in its place meanwhile is not of this program.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+impl OpenDirs {
+    /// The directory, opened by `open` where that was not done a moment ago; `None`: it is missing.
+    pub fn get(
+        &self,
+        name: &str,
+        open: impl FnOnce() -> Result<Option<Dir>>,
+    ) -> Result<Option<Dir>> {
+        let is_new = |(opened, _): &&(Instant, Dir)| opened.elapsed() < A_MOMENT;
+        if let Some((_, dir)) = self.all().get(name).filter(is_new) {
+            return Ok(Some(dir.clone()));
+        }
+        let Some(dir) = open()? else { return Ok(None) };
+        self.all().insert(name.to_owned(), (Instant::now(), dir.clone()));
+        Ok(Some(dir))
+    }
+
+    /// Closes all.
+    pub fn close(&self) {
+        self.all().clear();
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, (Instant, Dir)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A file that was read.
@@ -75,7 +112,7 @@ impl Dir {
     fn opened(fd: nix::Result<OwnedFd>, path: PathBuf) -> Result<Option<Self>> {
         use nix::errno::Errno;
         match fd {
-            Ok(fd) => Ok(Some(Self { fd: fd.into(), path })),
+            Ok(fd) => Ok(Some(Self { fd: Arc::new(fd.into()), path })),
             Err(Errno::ENOENT) => Ok(None),
             Err(Errno::ELOOP | Errno::ENOTDIR) => {
                 let text = format!("{} is no directory (a link is not followed)", path.display());

@@ -119,8 +119,14 @@ fn of_modules(first: &str, second: &str) {
 }
 
 fn of_host(root: &Path) {
-    let scope =
-        Scope { stats: true, wide: true, models: true, change: true, all_classes: true, here_only: false };
+    let scope = Scope {
+        stats: true,
+        wide: true,
+        models: true,
+        change: true,
+        all_classes: true,
+        here_only: false,
+    };
     let host = Host::new(root);
     let read = || host.observe(scope).map(|inventory| format!("{:?}", inventory.pfs));
     assert_eq!(read().expect("it can be read"), read().expect("it can be read again"));

@@ -20,6 +20,31 @@ use crate::model::step::Place;
 use crate::model::usage::{self, Witnesses};
 
 impl Host {
+    /// Looks for the interface in the namespace where it was last, then in all others.
+    fn elsewhere(
+        &self,
+        device: &DeviceId,
+        hint: Option<&NetnsId>,
+    ) -> Result<Option<(Place, Link)>> {
+        if let Some(at) = hint
+            && let Some(mut netlink) = self.sockets.at(at)?
+        {
+            let links = netlink.names()?;
+            if let Some(link) = ports::own_in(&links, device, at)? {
+                return Ok(Some((Place::Netns(at.clone()), link)));
+            }
+        }
+        let look = |at: &NetnsId| netns::enter(&at.path, Some(at), || inside(device));
+        for other in netns::others()? {
+            let id = netns::id_of(&other)?;
+            // A namespace may die while it is looked at; what was in it is on its way to the host.
+            if let Ok(Some(Some(link))) = look(&id) {
+                return Ok(Some((Place::Netns(id), link)));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn inspect_device(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         self.look_at(device, hint)
             .map_err(|error| error.at(format!("looking at {device}")).device(device.to_string()))
@@ -28,7 +53,7 @@ impl Host {
     fn look_at(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         let dir = self.device_dir(device);
         let vf_of = vf_of(&dir, device);
-        let mut netlink = Netlink::route()?;
+        let mut netlink = self.sockets.here()?;
         let here = netlink.names()?;
         let pf = vf_of.as_ref().and_then(|of| ports::own(&here, &of.pf, &ports::on_host));
         let own = ports::own(&here, device, &ports::on_host);
@@ -38,7 +63,7 @@ impl Host {
         let link = match own {
             Some(link) if !is_another(link) => Some((Place::Host, link.clone())),
             _ if !dir.exists() => None,
-            own => elsewhere(device, hint)?.or(own.map(|link| (Place::Host, link.clone()))),
+            own => self.elsewhere(device, hint)?.or(own.map(|link| (Place::Host, link.clone()))),
         };
         let own = link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link.ifindex);
         let report = match (pf, &vf_of) {
@@ -76,12 +101,10 @@ impl Host {
             link: link.as_ref().map(|(at, link)| (at.clone(), link.clone())),
         };
         if let Some((Place::Netns(at), link)) = &link {
-            let look = || {
-                let mut netlink = Netlink::route()?;
-                Ok((netlink.names()?, netlink.addresses()?, netlink.routes_with_hops()?))
+            let (links, addresses, routes) = match self.sockets.at(at)? {
+                None => Default::default(),
+                Some(mut there) => (there.names()?, there.addresses()?, there.routes_with_hops()?),
             };
-            let (links, addresses, routes) =
-                netns::enter(&at.path, Some(at), look)?.unwrap_or_default();
             seen.there_names = names_but(&links, Some(link.ifindex));
             let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
             seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
@@ -136,24 +159,6 @@ fn further_ports(here: &[Link], device: &DeviceId, own: Option<u32>) -> Vec<Devi
         device.with_port(known.unwrap_or(nth))
     });
     numbers.collect()
-}
-
-/// Looks for the interface in the namespace where it was last, then in all others.
-fn elsewhere(device: &DeviceId, hint: Option<&NetnsId>) -> Result<Option<(Place, Link)>> {
-    let look = |at: &NetnsId| netns::enter(&at.path, Some(at), || inside(device));
-    if let Some(at) = hint
-        && let Some(Some(link)) = look(at)?
-    {
-        return Ok(Some((Place::Netns(at.clone()), link)));
-    }
-    for other in netns::others()? {
-        let id = netns::id_of(&other)?;
-        // A namespace may die while it is looked at; what was in it is on its way to the host.
-        if let Ok(Some(Some(link))) = look(&id) {
-            return Ok(Some((Place::Netns(id), link)));
-        }
-    }
-    Ok(None)
 }
 
 /// The interface of a device in the namespace of this thread.

@@ -31,6 +31,7 @@ mod persist;
 mod ports;
 pub mod rights;
 pub mod signals;
+mod sockets;
 mod state;
 mod sysfs;
 mod uppers;
@@ -42,8 +43,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use self::netlink::Netlink;
+use self::beneath::OpenDirs;
 use self::netlink::devlink::Devlink;
+use self::sockets::Sockets;
 use crate::engine::neighbours::{Found, Neighbours, Place};
 use crate::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
@@ -64,13 +66,23 @@ pub struct Host {
     root: PathBuf,
     started: Instant,
     aliases: OnceLock<String>,
+    /// Sockets in this and other namespaces.
+    sockets: Sockets,
+    /// Directories of records.
+    dirs: OpenDirs,
 }
 
 impl Host {
     /// The host below `root`. Any root but `/` is only read, and netlink is not asked: it would
     /// speak of another host.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), started: Instant::now(), aliases: OnceLock::new() }
+        Self {
+            root: root.to_owned(),
+            started: Instant::now(),
+            aliases: OnceLock::new(),
+            sockets: Sockets::default(),
+            dirs: OpenDirs::default(),
+        }
     }
 
     fn is_live(&self) -> bool {
@@ -124,7 +136,7 @@ impl Host {
         scope: Scope,
         node_aliases: &HashMap<String, String>,
     ) -> Result<()> {
-        let mut netlink = Netlink::route()?;
+        let mut netlink = self.sockets.here()?;
         facts.links = netlink.links(scope.stats)?;
         links::name_parents(&self.root.join("sys"), &mut facts.links);
         self.add_other_buses(facts);
@@ -371,7 +383,8 @@ impl Kernel for Host {
     }
 
     fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {
-        let Some(links) = netns::links_at(id)? else { return Ok(None) };
+        let Some(mut netlink) = self.sockets.at(id)? else { return Ok(None) };
+        let links = netlink.names()?;
         let names = links.into_iter().flat_map(|link| {
             let Link { name, mut altnames, .. } = link;
             altnames.push(name);
@@ -400,6 +413,9 @@ impl Kernel for Host {
     }
 
     fn pause(&self, time: Duration) {
+        // Whoever waits keeps neither namespaces nor file systems from going.
+        self.sockets.close();
+        self.dirs.close();
         std::thread::sleep(time);
     }
 

@@ -17,6 +17,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::inspect::inside;
 use super::netlink::{Netlink, Refused};
+use super::sockets::Lent;
 use super::{Host, netns, ports, sysfs};
 use crate::error::{Error, Result, libc_errno};
 use crate::model::ids::DeviceId;
@@ -57,18 +58,18 @@ impl Host {
     }
 
     /// A socket in the place, and the number that the device's interface has there.
-    fn at(&self, step: &Step, device: &DeviceId, at: &Place) -> Result<(Netlink, u32)> {
+    fn at(&self, step: &Step, device: &DeviceId, at: &Place) -> Result<(Lent<'_>, u32)> {
         let gone = || self.refused(step, libc_errno::ENODEV);
         match at {
             Place::Host => {
                 let ifindex = super::apply::ifindex(&self.device_dir(device), device.port());
-                Ok((Netlink::route()?, ifindex.ok_or_else(gone)?))
+                Ok((self.sockets.here()?, ifindex.ok_or_else(gone)?))
             }
             Place::Netns(id) => {
-                let open = || Ok((Netlink::route()?, ifindex_here(device)?));
-                let found = netns::enter(&id.path, Some(id), open)?;
-                let (netlink, ifindex) = found.ok_or_else(gone)?;
-                Ok((netlink, ifindex.ok_or_else(gone)?))
+                let mut netlink = self.sockets.at(id)?.ok_or_else(gone)?;
+                let links = netlink.names()?;
+                let own = ports::own_in(&links, device, id)?.ok_or_else(gone)?;
+                Ok((netlink, own.ifindex))
             }
         }
     }
@@ -164,11 +165,10 @@ impl Host {
         at: &NetnsId,
         config: &IpConfig,
     ) -> Result<Outcome> {
+        let (mut netlink, ifindex) = self.at(step, device, &Place::Netns(at.clone()))?;
+        // Entered for what only /proc/sys has.
         let work = || -> Result<std::result::Result<(), Refused>> {
-            let Some(ifindex) = ifindex_here(device)? else {
-                return Ok(Err(Refused { errno: libc_errno::ENODEV, text: None }));
-            };
-            Ok(configure_here(&mut Netlink::route()?, ifindex, config))
+            Ok(configure_here(&mut netlink, ifindex, config))
         };
         let done = netns::enter(&at.path, Some(at), work)?;
         match done {

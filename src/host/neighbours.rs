@@ -24,10 +24,33 @@ impl Host {
         }
     }
 
+    fn open_neighbour_dir(&self, dir: Option<&str>) -> Result<Option<Dir>> {
+        match dir {
+            Some(_) => Dir::open(&self.neighbour_dir(dir)),
+            None => self.shared_dir(),
+        }
+    }
+
     /// Where allocations are kept; `None`: nowhere yet.
     fn allocations(&self) -> Result<Option<Dir>> {
-        let base = Dir::open(&self.root.join(DIR))?;
-        Ok(base.map(|base| base.dir("pci")).transpose()?.flatten())
+        self.dirs.get("pci", || {
+            Ok(self.shared_dir()?.map(|base| base.dir("pci")).transpose()?.flatten())
+        })
+    }
+
+    /// The same; it is made where it is missing.
+    fn make_allocations(&self) -> Result<Dir> {
+        match self.allocations()? {
+            Some(dir) => Ok(dir),
+            None => self.make_shared_dir()?.make_dir("pci", 0o755),
+        }
+    }
+
+    fn make_shared_dir(&self) -> Result<Dir> {
+        match self.shared_dir()? {
+            Some(dir) => Ok(dir),
+            None => Dir::make(&self.root.join(DIR)),
+        }
     }
 
     /// Devices that another plugin, or this one, has allocated.
@@ -38,7 +61,7 @@ impl Host {
     }
 
     pub(super) fn neighbour_of(&self, place: &Place<'_>) -> Result<Option<Found>> {
-        let Some(dir) = Dir::open(&self.neighbour_dir(place.dir))? else { return Ok(None) };
+        let Some(dir) = self.open_neighbour_dir(place.dir)? else { return Ok(None) };
         let name = format!("{}-{}", place.container, place.ifname);
         if let Some(found) = self.read_neighbour(&dir, &name, None)? {
             return Ok(Some(found));
@@ -56,7 +79,7 @@ impl Host {
     }
 
     pub(super) fn all_neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>> {
-        let Some(dir) = Dir::open(&self.neighbour_dir(dir))? else { return Ok(Vec::new()) };
+        let Some(dir) = self.open_neighbour_dir(dir)? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for name in dir.names()? {
             match dir.dir(&name) {
@@ -109,10 +132,10 @@ impl Host {
         document: &Value,
     ) -> Result<()> {
         self.must_be_live()?;
-        let dir = Dir::make(&self.root.join(DIR))?;
+        let dir = self.make_shared_dir()?;
         let name = format!("{}-{}", place.container, place.ifname);
         dir.write(&name, document.to_string().as_bytes(), 0o644)?;
-        dir.make_dir("pci", 0o755)?.write(device.name(), netns.as_bytes(), 0o644)
+        self.make_allocations()?.write(device.name(), netns.as_bytes(), 0o644)
     }
 
     pub(super) fn container_path(&self, place: &Place<'_>, inode: u64) -> PathBuf {
@@ -188,8 +211,7 @@ impl Host {
         device: &DeviceId,
         timeout: Duration,
     ) -> Result<Vec<File>> {
-        let dir = Dir::make(&self.root.join(DIR))?.make_dir("pci", 0o755)?;
-        let dir = dir.make_dir("vf_lock", 0o755)?;
+        let dir = self.make_allocations()?.make_dir("vf_lock", 0o755)?;
         let name = format!("{}.lock", device.name());
         let file = dir.lock_file(&name)?;
         let end = Instant::now() + timeout;

@@ -85,11 +85,6 @@ pub fn links_in(netns: Netns) -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// The interfaces in a namespace; `None`: it is gone.
-pub fn links_at(netns: &NetnsId) -> Result<Option<Vec<Link>>> {
-    enter(&netns.path, Some(netns), || Netlink::route()?.names())
-}
-
 /// Does something in a namespace, on a thread of its own: there is nothing to switch back, whatever
 /// fails. `None`: the namespace is gone, or its path leads to another one than is `expected`.
 pub fn enter<T: Send>(

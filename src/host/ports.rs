@@ -8,9 +8,12 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use super::netns;
 use super::sysfs::{self, Dir};
+use crate::error::Result;
 use crate::model::ids::DeviceId;
 use crate::model::link::{Link, is_representor};
+use crate::model::record::NetnsId;
 
 /// The interface of a device's port among those of one namespace; no representor.
 pub fn own<'a>(
@@ -24,6 +27,19 @@ pub fn own<'a>(
     }
     let all = all.into_iter().map(|link| (dev_port(link), link.ifindex, link));
     of_port(all.collect(), device.port())
+}
+
+/// The same of another namespace, whose links these are. That it is the only one is mostly all there
+/// is to know; else the namespace has to be entered for what only its sysfs tells.
+pub fn own_in(links: &[Link], device: &DeviceId, at: &NetnsId) -> Result<Option<Link>> {
+    if of_device(links, device).len() < 2 && device.port() == 0 {
+        return Ok(of_device(links, device).pop().cloned());
+    }
+    let look = || {
+        let ports = Inside::default();
+        Ok(own(links, device, &|link| ports.dev_port(link)).cloned())
+    };
+    Ok(netns::enter(&at.path, Some(at), look)?.flatten())
 }
 
 /// The one of a port among a device's, each with its `dev_port` and its ifindex. A driver that does not

@@ -19,19 +19,30 @@ use crate::model::record::{FORMAT, Record, Resize};
 impl Host {
     /// What all of it is below, shared with other plugins. It may be a link: an administrator made it.
     fn state(&self) -> Result<Option<Dir>> {
-        let base = Dir::open(&self.root.join(DIR))?;
-        let base = base.map(Dir::of_root).transpose()?;
-        let ours = base.map(|base| base.dir("sriovctl")).transpose()?.flatten();
-        ours.map(Dir::of_root).transpose()
+        self.dirs.get("sriovctl", || {
+            let base = self.shared_dir()?.map(Dir::of_root).transpose()?;
+            let ours = base.map(|base| base.dir("sriovctl")).transpose()?.flatten();
+            ours.map(Dir::of_root).transpose()
+        })
+    }
+
+    /// The directory that all plugins share.
+    pub(super) fn shared_dir(&self) -> Result<Option<Dir>> {
+        self.dirs.get("", || Dir::open(&self.root.join(DIR)))
     }
 
     fn state_dir(&self, kind: &str) -> Result<Option<Dir>> {
-        let dir = self.state()?.map(|dir| dir.dir(kind)).transpose()?.flatten();
-        dir.map(Dir::of_root).transpose()
+        self.dirs.get(kind, || {
+            let dir = self.state()?.map(|dir| dir.dir(kind)).transpose()?.flatten();
+            dir.map(Dir::of_root).transpose()
+        })
     }
 
     /// The directory, for root only; those above it as others have them.
     fn make_state_dir(&self, kind: &str) -> Result<Dir> {
+        if let Some(dir) = self.state_dir(kind)? {
+            return Ok(dir);
+        }
         let base = Dir::make(&self.root.join(DIR))?.of_root()?;
         let ours = base.make_dir("sriovctl", 0o700)?.of_root()?;
         ours.make_dir(kind, 0o700)?.of_root()

@@ -19,7 +19,7 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use netlink_sys::{Socket, SocketAddr};
-use nix::libc::{MSG_PEEK, MSG_TRUNC};
+use nix::libc::MSG_TRUNC;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
@@ -37,6 +37,8 @@ const NLMSGHDR: usize = 16;
 
 /// The kernel answers at once, but for whoever holds the RTNL lock: nobody does for this long.
 const ANSWER_WITHIN_SECONDS: i64 = 30;
+/// A PF with 512 VFs answers in a datagram of 100 KiB. What is not filled takes no memory.
+const LARGEST_DATAGRAM: usize = 4 << 20;
 /// A dump that changes interrupt is repeated so often; each takes milliseconds.
 const DUMP_TRIES: usize = 16;
 
@@ -69,6 +71,8 @@ pub struct Netlink {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
+    /// Whether a request was sent whose answer did not end.
+    is_waiting: bool,
 }
 
 impl Netlink {
@@ -94,7 +98,13 @@ impl Netlink {
             Ok(socket)
         };
         let socket = open().map_err(|error| Error::io("opening a netlink socket", &error))?;
-        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(64 * 1024) })
+        let buffer = Vec::with_capacity(LARGEST_DATAGRAM);
+        Ok(Self { socket, sequence: 0, buffer, is_waiting: false })
+    }
+
+    /// Whether every request was answered.
+    pub fn is_idle(&self) -> bool {
+        !self.is_waiting
     }
 
     /// Interfaces of the socket's namespace, with their VFs; counters only where `stats`.
@@ -216,29 +226,28 @@ impl Netlink {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
+        self.is_waiting = true;
         self.socket.send(&bytes, 0).map_err(|error| Refused::io(&error))?;
 
         let mut interrupted = false;
         loop {
             self.receive()?;
             if let Some(end) = answers(&self.buffer, self.sequence, &mut interrupted, each) {
+                self.is_waiting = false;
                 return end.map(|()| interrupted);
             }
         }
     }
 
-    /// Fills the buffer with one datagram, however large: a PF with 512 VFs answers in one of
-    /// 100 KiB.
+    /// Fills the buffer with one datagram.
     fn receive(&mut self) -> std::result::Result<(), Refused> {
         loop {
             self.buffer.clear();
-            let peeked = self.socket.recv(&mut self.buffer, MSG_PEEK | MSG_TRUNC);
-            let received = peeked.and_then(|length| {
-                self.buffer.clear();
-                self.buffer.reserve(length);
-                self.socket.recv(&mut self.buffer, 0)
-            });
-            match received {
+            match self.socket.recv(&mut self.buffer, MSG_TRUNC) {
+                Ok(length) if length > self.buffer.len() => {
+                    let text = format!("an answer of {length} bytes is more than can be read");
+                    return Err(Refused { errno: nix::libc::EMSGSIZE, text: Some(text) });
+                }
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

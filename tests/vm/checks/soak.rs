@@ -30,10 +30,13 @@ struct Needs {
 }
 
 fn call(command: &str, nth: usize, device: &str) {
-    let config = json!({
+    let mut config = json!({
         "cniVersion": "1.1.0", "name": "blue", "type": "sriov", "deviceID": device, "vlan": 1 + nth % 4000,
-        "ipam": {"type": "host-local", "subnet": "10.1.0.0/16"},
     });
+    // Two calls of an IPAM plugin take as long here as everything else.
+    if nth.is_multiple_of(10) {
+        config["ipam"] = json!({"type": "host-local", "subnet": "10.1.0.0/16"});
+    }
     let mut child = Command::new(SRIOVCTL)
         .arg("cni")
         .env("CNI_COMMAND", command)
