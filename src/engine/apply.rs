@@ -7,7 +7,8 @@ mod vfs;
 use std::time::Duration;
 
 use self::vfs::Todo;
-use super::store::Store;
+use super::attach::clear_the_way;
+use super::store::{Shelf, Store, of_pf};
 use super::{Kernel, Progress, Surroundings, numvfs, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
@@ -72,8 +73,12 @@ pub fn apply<K: Kernel + Store + Surroundings>(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let resolved = await_pfs(kernel, specs, options, progress)?;
+    let mut resolved = await_pfs(kernel, specs, options, progress)?;
     let job = Job { kernel, options, progress };
+    // What a program that died left is no state to start from.
+    if !options.dry_run && job.undo_begun(&resolved.targets)? {
+        resolved = plan::resolve(&kernel.observe(SCOPE)?, specs);
+    }
     let mut report = Report::default();
     for (place, name) in &resolved.missing {
         report.notes.push(format!("{place}: {name} is not there, and need not be"));
@@ -203,6 +208,25 @@ struct Job<'a, K> {
 }
 
 impl<K: Kernel + Store + Surroundings> Job<'_, K> {
+    /// Undoes what was begun with these PFs and their VFs and cut off; whether there was any.
+    fn undo_begun(&self, targets: &[Target]) -> Result<bool> {
+        let mut found = false;
+        for pf in targets.iter().map(|target| &target.pf.facts.device) {
+            if self.kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
+                numvfs::recover(self.kernel, pf, self.progress)?;
+                found = true;
+            }
+            for shelf in Shelf::ALL {
+                for (record, _) in of_pf(self.kernel, shelf, pf)?.iter().filter(|(_, done)| !done) {
+                    let _guard = self.kernel.lock_device(&record.device, Some(pf), LOCK_WAIT)?;
+                    clear_the_way(self.kernel, &record.device, false, self.progress)?;
+                    found = true;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Decides about a PF and its VFs; what of these is known to be impossible comes beside it.
     fn propose(&self, mut target: Target) -> Result<(Proposal, Vec<Error>)> {
         target.pf.facts.num_vfs = self.kernel.num_vfs(&target.pf.facts.device)?;

@@ -3,6 +3,7 @@
 //! What is asserted is the state of that kernel and what the caller is told, never which calls
 //! were made in which order.
 
+mod apply;
 mod attach;
 mod bind;
 mod history;
