@@ -591,9 +591,9 @@ impl Command {
             Self::Detach(args) => args.json,
             Self::InspectState(args) => is_json(&args.list),
             Self::Apply(args) => args.json,
-            Self::Export(args) => args.format != ExportForm::Yaml,
             Self::Doctor(args) => args.json,
-            Self::Cni(_) => false,
+            // What is exported goes to another program.
+            Self::Cni(_) | Self::Export(_) => false,
         }
     }
 }

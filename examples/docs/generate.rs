@@ -319,7 +319,9 @@ fn verbatim(page: &mut Vec<u8>, title: &str, text: &str) {
     let mut roff = Roff::new();
     roff.control("SH", [title]);
     roff.control("nf", []);
-    text.lines().for_each(|line| drop(roff.text([roman(line)])));
+    for line in text.lines() {
+        roff.text([roman(line)]);
+    }
     roff.control("fi", []);
     roff.to_writer(page).expect("writing to memory");
 }

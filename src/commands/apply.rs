@@ -174,7 +174,8 @@ fn write_text(
     let count = report.changes.len();
     let things = if count == 1 { "1 change".to_owned() } else { format!("{count} changes") };
     match (count, args.dry_run) {
-        (0, _) if !report.problems.is_empty() => line!(out, "{pfs}: nothing was changed")?,
+        // Why is said on standard error.
+        (0, _) if !report.problems.is_empty() => {}
         (0, _) => line!(out, "{pfs}: as it says already; nothing was changed")?,
         (_, true) => {
             line!(out, "{pfs}: {things} to make; nothing was changed")?;

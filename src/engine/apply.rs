@@ -252,7 +252,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 }
             }
         }
-        let (vfs, refused) = self.propose_vfs(&target, plan.without_vfs)?;
+        let (vfs, refused) = self.propose_vfs(&target, plan.without_vfs);
         Ok((Proposal { target, plan, vfs }, refused))
     }
 

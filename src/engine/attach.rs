@@ -80,12 +80,11 @@ pub fn attach<K: Kernel + Store + Surroundings>(
     dry_run: bool,
     progress: &dyn Progress,
 ) -> Result<Attached> {
-    let (candidates, any) = match named(kernel, choice) {
-        Some(one) => (vec![one], false),
-        None => {
-            let scope = Scope { all_classes: true, ..Scope::default() };
-            candidates(kernel, &kernel.observe(scope)?, choice)?
-        }
+    let (candidates, any) = if let Some(one) = named(kernel, choice) {
+        (vec![one], false)
+    } else {
+        let scope = Scope { all_classes: true, ..Scope::default() };
+        candidates(kernel, &kernel.observe(scope)?, choice)?
     };
     let mut refused = Vec::new();
     for candidate in &candidates {

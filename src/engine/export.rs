@@ -30,7 +30,7 @@ pub fn pfs<K: Kernel>(kernel: &K, selectors: &[Selector]) -> Result<Vec<Pf>> {
 
 /// What is written down of VFs: how attached ones will come back, and whose the nodes of bound ones are.
 pub fn kept<K: Store>(kernel: &K, pfs: &[Pf]) -> Result<Kept> {
-    let boot = kernel.moment()?.boot_id;
+    let mut boot = None;
     let mut kept = Kept::default();
     let is_ours = |device: &DeviceId| {
         let vfs = pfs.iter().flat_map(|pf| &pf.vfs);
@@ -39,7 +39,11 @@ pub fn kept<K: Store>(kernel: &K, pfs: &[Pf]) -> Result<Kept> {
     for shelf in Shelf::ALL {
         for stored in kernel.all_stored(shelf)? {
             let Stored::Attached(record) = stored else { continue };
-            if record.boot_id != boot || !is_ours(&record.device) {
+            let boot = match &mut boot {
+                Some(boot) => boot,
+                none => none.insert(kernel.moment()?.boot_id),
+            };
+            if record.boot_id != *boot || !is_ours(&record.device) {
                 continue;
             }
             let device = record.device.clone();

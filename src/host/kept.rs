@@ -82,16 +82,15 @@ pub fn at_boot(root: &Path, name: &str, text: &str) -> Result<Vec<String>> {
         Ok(())
     };
     let enabled = root.join("etc/systemd/system/multi-user.target.wants").join(UNIT);
-    let unit = UNIT_DIRS.iter().map(|dir| root.join(dir).join(UNIT)).find(|unit| unit.exists());
-    let unit = match unit {
-        Some(unit) => unit,
-        None => {
-            let program = std::env::current_exe()
-                .map_err(|error| Error::io("finding the path of this program", &error))?;
-            let unit = root.join(UNIT_DIRS[0]).join(UNIT);
-            keep(unit.clone(), &UNIT_TEXT.replace(PROGRAM, &program.display().to_string()))?;
-            unit
-        }
+    let mut all = UNIT_DIRS.iter().map(|dir| root.join(dir).join(UNIT));
+    let unit = if let Some(unit) = all.find(|unit| unit.exists()) {
+        unit
+    } else {
+        let program = std::env::current_exe()
+            .map_err(|error| Error::io("finding the path of this program", &error))?;
+        let unit = root.join(UNIT_DIRS[0]).join(UNIT);
+        keep(unit.clone(), &UNIT_TEXT.replace(PROGRAM, &program.display().to_string()))?;
+        unit
     };
     keep(root.join(KEPT_IN).join(name), text)?;
     // As `systemctl enable` makes it, also where systemd does not run now.

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apply;
 mod bind_dpdk;
 mod complete;
 mod doctor;

@@ -6,7 +6,7 @@ use crate::run::{run, run_unchanged};
 use crate::support::named::ALL;
 
 /// Sees that `text` is one document that the schema allows.
-fn check(schema: &str, text: &str, what: &str) {
+pub fn check(schema: &str, text: &str, what: &str) {
     let path = format!("{}/schemas/{schema}.schema.json", env!("CARGO_MANIFEST_DIR"));
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let document: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{what}: {e}"));

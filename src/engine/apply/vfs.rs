@@ -7,14 +7,17 @@ use crate::engine::store::Store;
 use crate::engine::{Kernel, Silent, Surroundings, bind, numvfs, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
+use crate::model::binding::Ground;
+use crate::model::facts::Vectors;
 use crate::model::ids::{DeviceId, VfIndex};
 use crate::model::inventory::{Pf, Vf};
+use crate::model::link::VfSettings;
 use crate::model::plan::apply::{self as plan, Change, Target};
 use crate::model::plan::bind as binding;
 use crate::model::plan::set_vf::What;
 use crate::model::record::Record;
 use crate::model::spec::{Numbers, VfsSpec};
-use crate::model::step::Step;
+use crate::model::step::{Step, VfAttr};
 
 /// What would be done about a VF.
 pub(super) struct Todo {
@@ -25,11 +28,7 @@ pub(super) struct Todo {
 
 impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     /// Decides about VFs; those that are yet to be made are taken for what their driver makes.
-    pub(super) fn propose_vfs(
-        &self,
-        target: &Target,
-        all_new: bool,
-    ) -> Result<(Vec<Todo>, Vec<Error>)> {
+    pub(super) fn propose_vfs(&self, target: &Target, all_new: bool) -> (Vec<Todo>, Vec<Error>) {
         let (mut todo, mut refused) = (Vec::new(), Vec::new());
         for (index, spec) in plan::vfs(target) {
             let changes = match target.pf.vf(index).filter(|_| !all_new) {
@@ -41,7 +40,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 Err(error) => refused.push(error),
             }
         }
-        Ok((todo, refused))
+        (todo, refused)
     }
 
     /// What must be changed about a VF that is there.
@@ -71,7 +70,8 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             return Ok(changes);
         }
         let bound = bind::propose(self.kernel, device, &request)?;
-        changes.extend(bound.steps.iter().filter_map(|step| of_step(&name, step, vf, spec)));
+        let of_step = |step: &Step| of_step(&name, step, vf, spec, &bound.ground);
+        changes.extend(bound.steps.iter().filter_map(of_step));
         Ok(changes)
     }
 
@@ -90,7 +90,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let mode = spec.mode.map(|mode| mode.0);
         Ok(binding::Request {
             mac: spec.mac,
-            settings: rates_together(spec.settings()),
+            settings: rates_together(&spec.settings()),
             node: bind::node_access(self.kernel, spec.owner.as_deref(), mode, "owner:")?,
             allow_noiommu: spec.allow_noiommu.is_some_and(bool::from),
             ..plain
@@ -100,7 +100,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     /// Makes VFs so: drivers first, since settings of interfaces need one, then what is set on several
     /// VFs at once.
     pub(super) fn make_vfs(&self, target: &Target, report: &mut Report) -> Result<()> {
-        let (todo, refused) = self.propose_vfs(target, false)?;
+        let (todo, refused) = self.propose_vfs(target, false);
         // Known before where they were there before.
         let known = |error: &Error| report.problems.contains(error);
         let new: Vec<Error> = refused.into_iter().filter(|error| !known(error)).collect();
@@ -196,13 +196,13 @@ fn together(target: &Target) -> Vec<DeviceId> {
 }
 
 /// The kernel takes both rates only together.
-fn rates_together(settings: crate::model::link::VfSettings) -> crate::model::link::VfSettings {
+fn rates_together(settings: &VfSettings) -> VfSettings {
     let is_any = settings.min_tx_rate.is_some() || settings.max_tx_rate.is_some();
     let or_none = |rate: Option<u32>| rate.or(is_any.then_some(0));
-    crate::model::link::VfSettings {
+    VfSettings {
         min_tx_rate: or_none(settings.min_tx_rate),
         max_tx_rate: or_none(settings.max_tx_rate),
-        ..settings
+        ..settings.clone()
     }
 }
 
@@ -230,28 +230,36 @@ fn given_back_so(pf: &Pf, vf: &Vf, spec: &VfsSpec, record: &Record) -> Result<Ve
 }
 
 /// What a step of a binding changes, in the words of the file.
-fn of_step(name: &str, step: &Step, vf: &Vf, spec: &VfsSpec) -> Option<Change> {
+fn of_step(name: &str, step: &Step, vf: &Vf, spec: &VfsSpec, ground: &Ground) -> Option<Change> {
     match step {
         Step::SetVf { attr, .. } => {
             // That the PF keeps the MAC that the interface has is no wish of the file's.
-            if matches!(attr, crate::model::step::VfAttr::Mac(_)) && spec.mac.is_none() {
+            if matches!(attr, VfAttr::Mac(_)) && spec.mac.is_none() {
                 return None;
             }
             let what = What::Setting(*attr);
-            Some(plan::setting(
-                name,
-                what,
-                what.present(vf, crate::model::facts::Vectors::default()),
-            ))
+            Some(plan::setting(name, what, what.present(vf, Vectors::default())))
         }
         Step::SetNode { access, .. } => {
-            let number = |id: Option<u32>| id.map(|id| id.to_string()).unwrap_or_default();
-            let mode = access.mode.map(|mode| format!(" {mode:04o}")).unwrap_or_default();
+            let text = |uid: Option<u32>, gid: Option<u32>, mode: Option<u32>| {
+                let number = |id: Option<u32>| id.map(|id| id.to_string()).unwrap_or_default();
+                let mode = mode.map(|mode| format!(" {mode:04o}")).unwrap_or_default();
+                format!("{}:{}{mode}", number(uid), number(gid))
+            };
+            // Only what is asked for.
+            let has = ground.nodes.first().map(|node| {
+                let asked = |wanted: Option<u32>, has| wanted.map(|_| has);
+                text(
+                    asked(access.uid, node.uid),
+                    asked(access.gid, node.gid),
+                    asked(access.mode, node.mode),
+                )
+            });
             Some(Change {
                 device: name.to_owned(),
                 what: "owner".to_owned(),
-                from: None,
-                to: format!("{}:{}{mode}", number(access.uid), number(access.gid)),
+                from: has,
+                to: text(access.uid, access.gid, access.mode),
             })
         }
         _ => None,
