@@ -2,6 +2,7 @@
 
 mod fleet;
 mod settings;
+mod watch;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::model::step::{Route, RouteOptions};
 
 pub use self::fleet::{Apply, Export, ExportForm, KEPT_IN};
 pub use self::settings::{Carrier, OnOff, PortArgs, Proto, TagArgs};
+pub use self::watch::Top;
 
 /// Lists, creates and hands out SR-IOV virtual functions (VFs), and never loses one
 ///
@@ -89,6 +91,8 @@ pub enum Command {
     Apply(Apply),
     /// Write such a file from this host, or what Kubernetes must know of its VFs
     Export(Export),
+    /// Show what passes through each VF, now or as metrics
+    Top(Top),
     /// Tell whether this host is ready for SR-IOV and DPDK, and what stands in the way
     Doctor(Doctor),
     /// Serve a container runtime as its CNI plugin, or become one
@@ -591,6 +595,7 @@ impl Command {
             Self::Detach(args) => args.json,
             Self::InspectState(args) => is_json(&args.list),
             Self::Apply(args) => args.json,
+            Self::Top(args) => args.json,
             Self::Doctor(args) => args.json,
             // What is exported goes to another program.
             Self::Cni(_) | Self::Export(_) => false,

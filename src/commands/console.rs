@@ -70,6 +70,11 @@ impl Console {
         self.stdin && self.stderr
     }
 
+    /// Whether somebody is there who sees what is drawn and presses keys.
+    pub fn can_be_drawn_on(self) -> bool {
+        self.stdin && self.stdout
+    }
+
     /// Lets somebody choose; no choice is an error.
     pub fn select(question: &str, items: &[String]) -> Result<usize> {
         let select = dialoguer::Select::new()

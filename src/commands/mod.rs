@@ -22,6 +22,7 @@ mod say;
 mod set_numvfs;
 mod set_vf;
 mod table;
+mod top;
 mod view;
 
 use std::io::{BufWriter, ErrorKind, Write, stdout};
@@ -83,7 +84,9 @@ pub fn refuse(error: &Error) -> ExitCode {
 /// What the command needs of root's rights, and whether it starts programs that need more.
 pub fn rights(cli: &Cli) -> (Rights, bool) {
     match &cli.command {
-        Command::ListPfs(_) | Command::ListVfs(_) | Command::Export(_) => (rights::LIST, false),
+        Command::ListPfs(_) | Command::ListVfs(_) | Command::Export(_) | Command::Top(_) => {
+            (rights::LIST, false)
+        }
         Command::BindDpdk(args) if args.status => (rights::LIST, false),
         // modprobe
         Command::SetNumvfs(_) | Command::SetVf(_) | Command::BindDpdk(_) | Command::Apply(_) => {
@@ -103,6 +106,7 @@ pub fn changes(cli: &Cli) -> bool {
         Command::ListPfs(_)
         | Command::ListVfs(_)
         | Command::Export(_)
+        | Command::Top(_)
         | Command::Doctor(_)
         | Command::Cni(_) => false,
         Command::Apply(args) => !args.dry_run,
@@ -155,6 +159,7 @@ fn dispatch<K: Kernel + Store + Surroundings + Checkup>(
         Command::InspectState(args) => inspect_state::run(args, kernel, console, out),
         Command::Apply(args) => apply::run(args, kernel, console, out),
         Command::Export(args) => export::run(args, kernel, out),
+        Command::Top(args) => top::run(args, kernel, console, out).map(|()| None),
         Command::Doctor(args) => doctor::run(args, kernel, console, out),
         Command::Cni(args) => install(args.install.as_deref(), kernel, out).map(|()| None),
     }

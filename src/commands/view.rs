@@ -262,7 +262,7 @@ impl UserView {
 }
 
 impl StatsView {
-    fn new(stats: VfStats) -> Self {
+    pub fn new(stats: VfStats) -> Self {
         let VfStats {
             rx_packets,
             tx_packets,

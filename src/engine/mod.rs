@@ -12,6 +12,7 @@ mod restore;
 pub mod set_vf;
 pub mod state;
 pub mod store;
+pub mod top;
 
 use std::time::Duration;
 

@@ -53,6 +53,8 @@ pub struct Link {
     pub phys_switch_id: Option<String>,
     /// How many VFs the kernel counts behind this interface (`IFLA_NUM_VF`).
     pub num_vf: Option<u32>,
+    /// What the interface itself counts (`IFLA_STATS64`).
+    pub stats: Option<VfStats>,
     /// VFs as the PF's driver reports them, by rising index; may have holes.
     pub vfs: Vec<VfReport>,
     /// The namespace, when it is not the one this program runs in.

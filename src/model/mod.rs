@@ -21,4 +21,5 @@ pub mod selector;
 pub mod spec;
 pub mod step;
 pub mod text;
+pub mod traffic;
 pub mod usage;

@@ -4,7 +4,7 @@
 use super::attrs::{self, Attr, Attrs};
 use super::vf;
 use crate::model::ids::{DeviceId, MacAddr};
-use crate::model::link::{Link, VfReport};
+use crate::model::link::{Link, VfReport, VfStats};
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -15,6 +15,7 @@ const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NUM_VF: u16 = 21;
 const IFLA_VFINFO_LIST: u16 = 22;
+const IFLA_STATS64: u16 = 23;
 const IFLA_PHYS_SWITCH_ID: u16 = 36;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PHYS_PORT_NAME: u16 = 38;
@@ -74,6 +75,7 @@ pub fn parse(payload: &[u8]) -> Option<Link> {
             IFLA_OPERSTATE => link.operstate = attr.u8().map(|state| operstate(state).to_owned()),
             IFLA_LINKINFO => link.kind = attr.nested().find(IFLA_INFO_KIND).map(Attr::text),
             IFLA_NUM_VF => link.num_vf = attr.u32(),
+            IFLA_STATS64 => link.stats = Some(stats64(value)),
             IFLA_PHYS_SWITCH_ID if !value.is_empty() => link.phys_switch_id = Some(hex(value)),
             IFLA_PHYS_PORT_NAME => link.phys_port_name = Some(attr.text()),
             IFLA_PROP_LIST => link.altnames = altnames(attr.nested()),
@@ -120,6 +122,24 @@ fn vf_list(bytes: &[u8], length: usize, num_vf: Option<u32>, vfs: &mut Vec<VfRep
         used += attrs::align(record_length);
     }
     used.max(claimed)
+}
+
+/// `struct rtnl_link_stats64` (include/uapi/linux/if_link.h); an older kernel's is shorter.
+fn stats64(bytes: &[u8]) -> VfStats {
+    let number = |nth: usize| -> Option<u64> {
+        let bytes = bytes.get(nth * 8..nth * 8 + 8)?;
+        bytes.try_into().ok().map(u64::from_ne_bytes)
+    };
+    VfStats {
+        rx_packets: number(0),
+        tx_packets: number(1),
+        rx_bytes: number(2),
+        tx_bytes: number(3),
+        rx_dropped: number(6),
+        tx_dropped: number(7),
+        multicast: number(8),
+        broadcast: None,
+    }
 }
 
 fn altnames(list: Attrs<'_>) -> Vec<String> {

@@ -90,6 +90,7 @@ pub const SCENARIOS: &[Scenario] = &[
             terminal::set_numvfs_asks_and_takes_no_for_an_answer,
             terminal::attach_and_detach_ask_for_what_is_missing,
             terminal::an_interrupted_change_is_undone,
+            terminal::top_shows_what_passes_and_leaves_the_terminal_as_it_was,
             terminal::an_interrupted_question_changes_nothing_and_leaves_the_terminal_as_it_was,
         ],
     ),

@@ -1,6 +1,6 @@
 //! The program as somebody at a terminal sees it.
 
-use crate::guest::{SRIOVCTL, ok, sriovctl};
+use crate::guest::{SRIOVCTL, eventually, ok, sh, sriovctl};
 use crate::terminal::Terminal;
 
 /// Four VFs, of which one is away, and a directory with the program in `PATH`.
@@ -169,5 +169,86 @@ pub fn an_interrupted_change_is_undone() {
         assert!(screen.contains(text), "{screen}");
         let now = super::attach::state();
         assert!(now == before, "{signal}: {}", super::attach::differences(&before, &now));
+    }
+}
+
+/// Two VFs in namespaces that ping each other without end.
+fn traffic() {
+    ok(&format!(
+        "echo 4 > /sys/class/net/eth0/device/sriov_numvfs; ip netns add blue; ip netns add red
+        mkdir -p /tmp/bin; ln -sf {SRIOVCTL} /tmp/bin/sriovctl"
+    ));
+    for (vf, netns, address) in
+        [("eth0#0", "blue", "10.9.0.1/24"), ("eth0#1", "red", "10.9.0.2/24")]
+    {
+        let args = ["attach", vf, "--netns", netns, "--name", "net1", "--address", address];
+        sriovctl(&args).exits(0);
+    }
+    ok(
+        "ip netns exec blue ping -q -i 0.2 -s 1000 10.9.0.2 > /dev/null 2>&1 & echo $! > /tmp/check.pids",
+    );
+    eventually("they hear each other", || {
+        sh("ip netns exec red ping -q -c 1 -W 1 10.9.0.1").code == 0
+    });
+}
+
+pub fn top_shows_what_passes_and_leaves_the_terminal_as_it_was() {
+    traffic();
+    let done = sriovctl(&["top", "--once", "--json", "--interval", "1"]).exits(0).valid("top");
+    let vfs = done.json()["vfs"].as_array().unwrap().clone();
+    let bits = |vf: usize| vfs[vf]["rates"]["rx_bits_per_second"].as_f64().unwrap();
+    assert!(bits(0) > 1000.0 && bits(1) > 1000.0, "{}", done.out);
+    assert_eq!((bits(2), &vfs[0]["source"]), (0.0, &"interface".into()), "{}", done.out);
+    assert!(vfs[0]["used_by"][0].as_str().unwrap().contains("attached"), "{}", done.out);
+
+    let metrics = sriovctl(&["top", "--openmetrics"]).exits(0).out;
+    let line = metrics.lines().find(|line| {
+        line.starts_with("sriov_vf_receive_bytes_total{pf=\"eth0\",pf_device=\"0000:01:00.0\",vf=\"1\",device=\"0000:01:10.2\"")
+    });
+    let count: u64 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    let of_kernel = ok("ip -n red -j -s link show net1 | jq '.[0].stats64.rx.bytes'");
+    let of_kernel: u64 = of_kernel.parse().unwrap();
+    assert!(count > 0 && count <= of_kernel, "{count} of {of_kernel}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    // Not on a terminal it says what is for programs.
+    sriovctl(&["top"]).exits(2).says("sriovctl top --once");
+
+    for end in ["q", "C-c", "TERM"] {
+        let terminal = shell();
+        types(&terminal, "sriovctl top --interval 0.5; stty -a | grep -o ' echo '; echo ag''ain");
+        terminal.shows("RX-BIT/S");
+        terminal.shows("4 VFs, 2 in use   RX ");
+        if end == "q" {
+            // The busiest come first, then only those in use, then only one.
+            terminal.text("r");
+            terminal.shows("by received");
+            terminal.text("u");
+            let screen = terminal.shows("by received, in use");
+            assert!(!screen.contains("eth0#3"), "{screen}");
+            terminal.text("/red");
+            terminal.shows("filter: red_");
+            terminal.press("Enter");
+            let screen = terminal.shows("in use, /red");
+            assert!(screen.contains("eth0#1") && !screen.contains("eth0#0"), "{screen}");
+            println!(
+                "    top on 80x24:\n{}",
+                screen.lines().take(3).collect::<Vec<_>>().join("\n")
+            );
+            // Stopped and brought back.
+            terminal.press("C-z");
+            terminal.shows("Stopped");
+            assert!(terminal.has_cursor(), "the cursor is hidden while it is stopped");
+            terminal.text("fg");
+            terminal.press("Enter");
+            terminal.shows("in use, /red");
+        }
+        match end {
+            "TERM" => drop(ok("pkill -TERM -x sriovctl")),
+            key => terminal.press(key),
+        }
+        let screen = terminal.shows("again\n");
+        assert!(screen.lines().any(|line| line.trim_end() == " echo"), "{end}: no echo:\n{screen}");
+        assert!(!screen.contains("RX-BIT/S"), "{end}: the screen is not the one before:\n{screen}");
+        assert!(terminal.has_cursor(), "{end}: the cursor is hidden:\n{screen}");
     }
 }
