@@ -8,7 +8,7 @@ RELEASE := target/$(TRIPLE)/release/sriovctl
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm soak lint docs bench fuzz fuzz-min build install clean
+.PHONY: help demo test unit vm soak lint docs bench fuzz fuzz-min build install deb clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,7 +37,7 @@ soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every e
 lint: ## Formatting, clippy with warnings denied, shellcheck, man pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
-	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run
+	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
 	@mandoc -Tlint man/*.8
 
 docs: ## Generate completions and man pages from the command line's definition
@@ -63,9 +63,14 @@ install: build ## Install below $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/sbin/sriovctl
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' contrib/systemd/sriovctl.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/sriovctl.service
 	install -D -m 644 completions/sriovctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sriovctl
 	install -D -m 644 completions/_sriovctl $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sriovctl
 	install -D -m 644 completions/sriovctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sriovctl.fish
+
+deb: build ## Make the Debian package
+	@packaging/deb $(RELEASE) target
 
 clean: ## Remove what was built (the lab's cache stays)
 	@$(CARGO) clean

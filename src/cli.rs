@@ -16,7 +16,7 @@ use crate::model::step::{Route, RouteOptions};
 
 pub use self::fleet::{Apply, Export, ExportForm, KEPT_IN};
 pub use self::settings::{Carrier, OnOff, PortArgs, Proto, TagArgs};
-pub use self::watch::Top;
+pub use self::watch::{Top, Watch};
 
 /// Lists, creates and hands out SR-IOV virtual functions (VFs), and never loses one
 ///
@@ -93,6 +93,8 @@ pub enum Command {
     Export(Export),
     /// Show what passes through each VF, now or as metrics
     Top(Top),
+    /// Tell what happens to PFs and VFs, as it happens
+    Watch(Watch),
     /// Tell whether this host is ready for SR-IOV and DPDK, and what stands in the way
     Doctor(Doctor),
     /// Serve a container runtime as its CNI plugin, or become one
@@ -596,6 +598,7 @@ impl Command {
             Self::InspectState(args) => is_json(&args.list),
             Self::Apply(args) => args.json,
             Self::Top(args) => args.json,
+            Self::Watch(args) => args.json,
             Self::Doctor(args) => args.json,
             // What is exported goes to another program.
             Self::Cni(_) | Self::Export(_) => false,

@@ -44,3 +44,27 @@ fn interval(text: &str) -> Result<f64, String> {
     let seconds: Option<f64> = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
     seconds.ok_or_else(|| "want seconds, 0.1 to 3600".to_owned())
 }
+
+/// `watch`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "It looks anew whenever the kernel tells of an interface or a device, and says what is other than before: PFs and \
+VFs that come and go, drivers, interfaces and the namespaces they are in, who uses a VF, and what it is set to. What the kernel tells \
+nobody (who has a device node open) is seen within a second.
+
+Examples:
+  sriovctl watch
+  sriovctl watch eth0 --json
+  sriovctl watch --json --for 60 | jq 'select(.attribute == \"used_by\")'"
+)]
+pub struct Watch {
+    /// Only these VFs, or these PFs and their VFs
+    #[arg(value_name = "PF|VF")]
+    pub only: Vec<Selector>,
+    /// End after so long
+    #[arg(long = "for", value_name = "SECONDS", value_parser = interval)]
+    pub for_seconds: Option<f64>,
+    /// A JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}

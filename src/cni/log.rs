@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ use super::call::Call;
 use super::config::Config;
 use crate::engine::Progress;
 use crate::model::text::printable;
+use crate::model::time::utc;
 
 /// Where syslog and journald listen (syslog(3)).
 const SYSLOG: &str = "/dev/log";
@@ -120,7 +121,7 @@ impl Log {
         if let Some(syslog) = &self.syslog {
             let _ = syslog.send(record(level, &line).as_bytes());
         }
-        let line = format!("{} {line}\n", time());
+        let line = format!("{} {line}\n", utc(SystemTime::now()));
         let _ = match &self.file {
             Some(file) => file.lock().map(|mut file| file.write_all(line.as_bytes())).is_ok(),
             None if self.syslog.is_some() => true,
@@ -156,32 +157,6 @@ impl Progress for Log {
     fn note(&self, text: &str) {
         self.line(Level::Warning, text);
     }
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-fn time() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!(
-        "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-        since.subsec_millis()
-    )
-}
-
-/// The date that many days after 1 January 1970.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years counted from March, so that the leap day is the last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -231,17 +206,5 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         drop(reader);
         assert!(unread.file.is_none() && log.file.is_some());
-    }
-
-    #[test]
-    fn days_are_dates() {
-        for (days, expected) in [
-            (0, (1970, 1, 1)),
-            (59, (1970, 3, 1)),
-            (11_016, (2000, 2, 29)),
-            (20_781, (2026, 11, 24)),
-        ] {
-            assert_eq!(date(days), expected);
-        }
     }
 }

@@ -24,6 +24,7 @@ mod set_vf;
 mod table;
 mod top;
 mod view;
+mod watch;
 
 use std::io::{BufWriter, ErrorKind, Write, stdout};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command, NetnsArgs, PortArgs, TagArgs};
 use crate::engine::doctor::Checkup;
 use crate::engine::store::Store;
+use crate::engine::watch::Listen;
 use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::MacAddr;
@@ -44,7 +46,7 @@ use self::console::Console;
 use self::say::line;
 
 /// Runs the command line on a host.
-pub fn run<K: Kernel + Store + Surroundings + Checkup>(cli: &Cli, kernel: &K) -> ExitCode {
+pub fn run<K: Kernel + Store + Surroundings + Checkup + Listen>(cli: &Cli, kernel: &K) -> ExitCode {
     let console = Console::detect(cli.color);
     let mut out = BufWriter::new(stdout().lock());
     let result = dispatch(&cli.command, kernel, &console, &mut out);
@@ -84,9 +86,11 @@ pub fn refuse(error: &Error) -> ExitCode {
 /// What the command needs of root's rights, and whether it starts programs that need more.
 pub fn rights(cli: &Cli) -> (Rights, bool) {
     match &cli.command {
-        Command::ListPfs(_) | Command::ListVfs(_) | Command::Export(_) | Command::Top(_) => {
-            (rights::LIST, false)
-        }
+        Command::ListPfs(_)
+        | Command::ListVfs(_)
+        | Command::Export(_)
+        | Command::Top(_)
+        | Command::Watch(_) => (rights::LIST, false),
         Command::BindDpdk(args) if args.status => (rights::LIST, false),
         // modprobe
         Command::SetNumvfs(_) | Command::SetVf(_) | Command::BindDpdk(_) | Command::Apply(_) => {
@@ -107,6 +111,7 @@ pub fn changes(cli: &Cli) -> bool {
         | Command::ListVfs(_)
         | Command::Export(_)
         | Command::Top(_)
+        | Command::Watch(_)
         | Command::Doctor(_)
         | Command::Cni(_) => false,
         Command::Apply(args) => !args.dry_run,
@@ -142,7 +147,7 @@ pub fn usage(error: &clap::Error, args: impl Iterator<Item = std::ffi::OsString>
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-fn dispatch<K: Kernel + Store + Surroundings + Checkup>(
+fn dispatch<K: Kernel + Store + Surroundings + Checkup + Listen>(
     command: &Command,
     kernel: &K,
     console: &Console,
@@ -160,6 +165,7 @@ fn dispatch<K: Kernel + Store + Surroundings + Checkup>(
         Command::Apply(args) => apply::run(args, kernel, console, out),
         Command::Export(args) => export::run(args, kernel, out),
         Command::Top(args) => top::run(args, kernel, console, out).map(|()| None),
+        Command::Watch(args) => watch::run(args, kernel, out).map(|()| None),
         Command::Doctor(args) => doctor::run(args, kernel, console, out),
         Command::Cni(args) => install(args.install.as_deref(), kernel, out).map(|()| None),
     }

@@ -13,6 +13,7 @@ pub mod set_vf;
 pub mod state;
 pub mod store;
 pub mod top;
+pub mod watch;
 
 use std::time::Duration;
 

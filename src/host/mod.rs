@@ -7,6 +7,7 @@ mod beneath;
 mod doctor;
 mod drivers;
 mod ethtool;
+mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod ground;
@@ -47,6 +48,7 @@ use self::beneath::OpenDirs;
 use self::netlink::devlink::Devlink;
 use self::sockets::Sockets;
 use crate::engine::neighbours::{Found, Neighbours, Place};
+use crate::engine::watch::Listen;
 use crate::engine::{Account, Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::{self, is_userspace_driver};
@@ -333,6 +335,22 @@ impl Neighbours for Host {
 
     fn hold(&self, device: &DeviceId, timeout: Duration) -> Result<Self::Hold> {
         self.lock_for_neighbours(device, timeout)
+    }
+}
+
+impl Listen for Host {
+    type Events = events::Events;
+
+    fn listen(&self) -> Result<Self::Events> {
+        self.must_be_live()?;
+        events::listen()
+    }
+
+    fn hear(&self, events: &mut Self::Events, within: Duration) -> Result<bool> {
+        // Whoever waits keeps neither namespaces nor file systems from going.
+        self.sockets.close();
+        self.dirs.close();
+        events.hear(within)
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod assemble;
 pub mod binding;
+pub mod changes;
 pub mod doctor;
 pub mod explain;
 pub mod facts;
@@ -21,5 +22,6 @@ pub mod selector;
 pub mod spec;
 pub mod step;
 pub mod text;
+pub mod time;
 pub mod traffic;
 pub mod usage;

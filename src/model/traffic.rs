@@ -134,13 +134,7 @@ pub fn short(value: f64) -> String {
     let mut value = value;
     for unit in ["k", "M", "G", "T", "P"] {
         value /= 1000.0;
-        let digits = if value < 9.995 {
-            2
-        } else if value < 99.95 {
-            1
-        } else {
-            0
-        };
+        let digits = usize::from(value < 9.995) + usize::from(value < 99.95);
         if value < 999.5 || unit == "P" {
             return format!("{value:.digits$}{unit}");
         }

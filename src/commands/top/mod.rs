@@ -76,17 +76,17 @@ pub fn run<K: Kernel>(
             .hint("print it once: sriovctl top --once; for programs: --json or --openmetrics"));
     }
     if first.readings.is_empty() {
-        return nothing(&first);
+        nothing(&first);
+        return Ok(());
     }
     watch(args, kernel, console, (first, interval))
 }
 
-fn nothing(look: &Look) -> Result<()> {
+fn nothing(look: &Look) {
     let inventory =
         crate::model::inventory::Inventory { pfs: look.pfs.clone(), ..Default::default() };
     let (what, next) = list_vfs::no_vfs(&inventory, &[]);
     say::remark(&what, &next);
-    Ok(())
 }
 
 /// Once, or a document a line until somebody wants it to end.
@@ -114,7 +114,8 @@ fn print<K: Kernel>(
             table::write_jsonl(out, &[document])?;
             out.flush().map_err(|error| writing(&error))?;
         } else if rows.is_empty() {
-            return nothing(&now);
+            nothing(&now);
+            return Ok(());
         } else {
             let columns: Vec<&Column<Line>> = COLUMNS.iter().collect();
             let lines: Vec<Line> = rows.iter().map(Line::new).collect();
@@ -142,7 +143,7 @@ fn watch<K: Kernel>(
             Some(before) => now.since(before),
             None => now.readings.iter().map(|reading| (reading, None)).collect(),
         };
-        screen.draw(&page.lines(&now.pfs, &rows, screen.size()))?;
+        Screen::draw(&page.lines(&now.pfs, &rows, Screen::size()))?;
         let due = kernel.now()
             + if before.is_some() { page.interval } else { Duration::from_millis(500) };
         loop {
@@ -154,7 +155,7 @@ fn watch<K: Kernel>(
                 Act::Nothing => continue,
                 Act::Draw => {}
             }
-            screen.draw(&page.lines(&now.pfs, &rows, screen.size()))?;
+            Screen::draw(&page.lines(&now.pfs, &rows, Screen::size()))?;
         }
         if screen.is_over() {
             return Ok(());

@@ -1,6 +1,7 @@
 //! What `top` shows and how it answers keys: text in, text out.
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 use std::time::Duration;
 
 use unicode_width::UnicodeWidthChar;
@@ -82,7 +83,9 @@ impl Page {
                 }
                 Key::Char('\u{7f}' | '\u{8}') => drop(self.filter.pop()),
                 Key::Char(c) if !c.is_control() => self.filter.push(c),
-                _ => return Act::Nothing,
+                Key::Char(_) | Key::Up | Key::Down | Key::PageUp | Key::PageDown => {
+                    return Act::Nothing;
+                }
             }
             self.first = 0;
             return Act::Draw;
@@ -105,7 +108,7 @@ impl Page {
             Key::PageUp => self.first = self.first.saturating_sub(10),
             Key::PageDown => self.first = (self.first + 10).min(rows.saturating_sub(1)),
             Key::Char('\u{c}') => {} // Ctrl-L
-            _ => return Act::Nothing,
+            Key::Char(_) => return Act::Nothing,
         }
         Act::Draw
     }
@@ -135,7 +138,7 @@ impl Page {
         let mut lines = vec![cut(&self.head(pfs, rows), width)];
         let mut header = format!("{:<name$}  {:<by$}", "VF", "USED-BY");
         for (title, wide) in NUMBERS {
-            header += &format!("{title:>wide$}");
+            let _ = write!(header, "{title:>wide$}"); // to a String, which does not fail
         }
         lines.push(self.styled("1", &cut(&header, width)));
         for (reading, rates) in shown.iter().skip(self.first).take(room) {
@@ -146,7 +149,7 @@ impl Page {
             };
             let mut line = format!("{}  {}", padded(&reading.vf, name), padded(&used, by));
             for (value, (_, wide)) in values(rates.as_ref()).into_iter().zip(NUMBERS) {
-                line += &format!("{value:>wide$}");
+                let _ = write!(line, "{value:>wide$}");
             }
             let line = cut(&line, width);
             let dropping = rates.is_some_and(|rates| rates.dropped > 0.0);
@@ -200,10 +203,11 @@ impl Page {
             state += ", in use";
         }
         if !self.filter.is_empty() {
-            state += &format!(", /{}", self.filter);
+            let _ = write!(state, ", /{}", self.filter);
         }
         if shown > room {
-            state += &format!(", {}-{} of {shown}", self.first + 1, (self.first + room).min(shown));
+            let last = (self.first + room).min(shown);
+            let _ = write!(state, ", {}-{last} of {shown}", self.first + 1);
         }
         // What is chosen comes first: the keys may be cut.
         self.styled("2", &cut(&format!("{state}   {KEYS}"), width))

@@ -14,8 +14,8 @@ fn reading(index: u16, used_by: &str) -> Reading {
     }
 }
 
-fn rates(rx_bits: f64, dropped: f64) -> Option<Rates> {
-    Some(Rates { rx_bits, tx_bits: rx_bits / 2.0, rx_packets: 10.0, tx_packets: 5.0, dropped })
+fn rates(rx_bits: f64, dropped: f64) -> Rates {
+    Rates { rx_bits, tx_bits: rx_bits / 2.0, rx_packets: 10.0, tx_packets: 5.0, dropped }
 }
 
 fn readings() -> Vec<Reading> {
@@ -28,7 +28,7 @@ fn readings() -> Vec<Reading> {
 }
 
 fn rows(readings: &[Reading]) -> Vec<Row<'_>> {
-    let rates = [None, rates(1.2e9, 0.0), rates(4000.0, 3.0), rates(0.0, 0.0)];
+    let rates = [None, Some(rates(1.2e9, 0.0)), Some(rates(4000.0, 3.0)), Some(rates(0.0, 0.0))];
     readings.iter().zip(rates).collect()
 }
 

@@ -72,13 +72,13 @@ impl Screen {
     }
 
     /// Lines and columns.
-    pub fn size(&self) -> (usize, usize) {
+    pub fn size() -> (usize, usize) {
         let (lines, columns) = Term::stdout().size_checked().unwrap_or((24, 80));
         (usize::from(lines).max(4), usize::from(columns).max(20))
     }
 
     /// Draws lines, which are harmless, from the top.
-    pub fn draw(&self, lines: &[String]) -> Result<()> {
+    pub fn draw(lines: &[String]) -> Result<()> {
         // Each line takes what was there with it; the last has no line feed, which would scroll.
         write(&format!("\x1b[H{}\x1b[K\x1b[J", lines.join("\x1b[K\r\n")))
     }

@@ -265,7 +265,7 @@ impl Netlink {
 }
 
 /// `netlink_sys::Socket` knows only the raw descriptor.
-struct Borrowed<'a>(&'a Socket);
+pub(super) struct Borrowed<'a>(pub(super) &'a Socket);
 
 impl AsFd for Borrowed<'_> {
     #[allow(unsafe_code)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::guest::{eventually, ok, sh, sriovctl};
+use crate::guest::{Done, eventually, ok, sh, sriovctl};
 
 fn pfs() -> Vec<Value> {
     list("list-pfs", &[], "pfs")
@@ -284,4 +284,50 @@ pub fn names_steer_no_terminal() {
     let json = sriovctl(&["list-vfs", "--json"]).exits(0).json();
     assert_eq!(json["vfs"][0]["altnames"].as_array().unwrap().len(), 2, "{json}");
     assert_eq!(sh("ls /tmp/hit hit").out, "");
+}
+
+/// What happens is told as it happens, once, and in words that a program can match.
+pub fn watch_tells_what_happens() {
+    ok(
+        "ip netns add blue; rm -f /tmp/watch; $S watch --json > /tmp/watch & echo $! > /tmp/check.pids",
+    );
+    // It is listened before the first look; what is made after that is told.
+    eventually("it watches", || {
+        sh("grep -q sriovctl /proc/$(cat /tmp/check.pids)/comm && ls -l /proc/$(cat /tmp/check.pids)/fd | grep -q socket").code == 0
+    });
+    let told = |what: &str, attribute: Option<&str>, to: Option<&str>| {
+        eventually(&format!("{what} {attribute:?} {to:?}"), || {
+            let text = std::fs::read_to_string("/tmp/watch").unwrap();
+            text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).any(|event| {
+                let name = if event["vf"].is_null() { &event["pf"] } else { &event["vf"] };
+                *name == what
+                    && event["attribute"].as_str() == attribute
+                    && event["to"].as_str() == to
+            })
+        });
+    };
+    sriovctl(&["set-numvfs", "eth0", "2"]).exits(0);
+    told("eth0", Some("vfs"), Some("2"));
+    told("eth0#1", None, None);
+    sriovctl(&["set-vf", "eth0#1", "--vlan", "7"]).exits(0);
+    told("eth0#1", Some("vlan"), Some("7"));
+    sriovctl(&["attach", "eth0#1", "--netns", "blue"]).exits(0);
+    told("eth0#1", Some("netns"), Some("blue"));
+    sriovctl(&["bind-dpdk", "eth0#0"]).exits(0);
+    told("eth0#0", Some("driver"), Some("vfio-pci"));
+    sriovctl(&["bind-dpdk", "--restore", "eth0#0"]).exits(0);
+    sriovctl(&["detach", "eth0#1"]).exits(0);
+    told("eth0#1", Some("netns"), None);
+    sriovctl(&["set-numvfs", "eth0", "0"]).exits(0);
+    eventually("they are gone", || {
+        sh("grep -c '\"event\":\"removed\"' /tmp/watch").out.trim() == "2"
+    });
+    ok("kill $(cat /tmp/check.pids)");
+    // Every line is one of the schema's.
+    for line in std::fs::read_to_string("/tmp/watch").unwrap().lines() {
+        Done { code: 0, out: line.to_owned(), err: String::new() }.valid("watch");
+    }
+    let text = sh("$S watch --for 0.1").exits(0);
+    assert_eq!((text.out.as_str(), text.err.as_str()), ("", ""));
+    sriovctl(&["watch", "eth9", "--for", "0.1"]).exits(3).says("no PF or VF is called");
 }

@@ -11,6 +11,7 @@ mod lists;
 mod netdevsim;
 mod numvfs;
 mod order;
+mod package;
 mod points;
 mod reboot;
 mod refusals;
@@ -95,6 +96,15 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     ),
     boot(
+        "as documented",
+        &["--pfs", "1"],
+        checks![
+            package::it_installs_works_and_purges_clean,
+            package::every_recipe_of_the_readme_runs,
+            package::every_example_of_the_man_pages_runs,
+        ],
+    ),
+    boot(
         "under load",
         &["--pfs", "3"],
         checks![attach::a_pool_under_load_loses_none_and_gives_none_twice],
@@ -117,6 +127,7 @@ pub const SCENARIOS: &[Scenario] = &[
             lists::need_no_rights,
             lists::a_closed_pipe_is_no_error,
             lists::names_steer_no_terminal,
+            lists::watch_tells_what_happens,
             numvfs::from_none_to_four,
             numvfs::four_configured_vfs_survive_a_resize,
             numvfs::the_same_number_writes_nothing,
