@@ -8,7 +8,7 @@ RELEASE := target/$(TRIPLE)/release/sriovctl
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm soak lint docs bench fuzz fuzz-min build install deb clean
+.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,11 +37,17 @@ soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every e
 lint: ## Formatting, clippy with warnings denied, shellcheck, man pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
-	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
+	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
 	@mandoc -Tlint man/*.8
 
 docs: ## Generate completions and man pages from the command line's definition
 	@$(CARGO) run --quiet --example docs
+
+picture: ## Make docs/terminal.svg from a session in the lab
+	@tests/vm/setup
+	@$(CARGO) build --quiet --example picture --bin sriovctl
+	@tests/vm/lab --pfs 2 --script tests/vm/session -- target/$(TRIPLE)/debug/sriovctl > target/session.txt
+	@target/$(TRIPLE)/debug/examples/picture < target/session.txt > docs/terminal.svg
 
 bench: build ## Time the lists on made-up hosts of 1 to 4096 VFs
 	@$(CARGO) bench --quiet --bench list

@@ -260,7 +260,8 @@ impl Host {
 
 /// The number of the interface that a port of a device has on the host.
 pub(super) fn ifindex(dir: &Path, port: u16) -> Option<u32> {
-    sysfs::number(&dir.join("net").join(ports::netdev(dir, port)?).join("ifindex"))
+    let netdev = ports::netdev(dir, port)?;
+    sysfs::Dir::open(dir)?.number(&format!("net/{netdev}/ifindex"))
 }
 
 fn stuck(step: &str, pid: i32, timeout: Duration) -> Error {

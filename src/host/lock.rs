@@ -2,8 +2,7 @@
 //! holder dies.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -94,8 +93,14 @@ fn lock(
 ) -> Result<File> {
     let failed =
         |error: std::io::Error| Error::io(format_args!("locking {}", path.display()), &error);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    let mut file = open(path).map_err(failed)?;
+    let mut file = match open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+            open(path)
+        }
+        opened => opened,
+    }
+    .map_err(failed)?;
     loop {
         match if shared { file.try_lock_shared() } else { file.try_lock() } {
             Ok(()) if is_at(&file, path) => break,
@@ -108,10 +113,8 @@ fn lock(
         }
     }
     // Who holds it is a courtesy to whoever waits; the lock is a lock without it.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    let text = format!("{}\n", std::process::id());
+    let _ = file.set_len(0).and_then(|()| file.write_at(text.as_bytes(), 0));
     Ok(file)
 }
 

@@ -81,15 +81,18 @@ impl Host {
     pub(super) fn all_neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>> {
         let Some(dir) = self.open_neighbour_dir(dir)? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
-        for name in dir.names()? {
-            match dir.dir(&name) {
-                Ok(Some(inner)) if is_number(&name) => {
+        // Allocations, and what is kept for this program alone.
+        let is_record = |name: &String| !["pci", "sriovctl"].contains(&name.as_str());
+        for name in dir.names()?.into_iter().filter(is_record) {
+            // A file may be called by a number as well.
+            let inner = if is_number(&name) { dir.dir(&name).ok().flatten() } else { None };
+            match inner {
+                Some(inner) => {
                     for file in inner.names()? {
                         all.extend(self.read_neighbour(&inner, &file, name.parse().ok())?);
                     }
                 }
-                Ok(Some(_)) => {}
-                _ => all.extend(self.read_neighbour(&dir, &name, None)?),
+                None => all.extend(self.read_neighbour(&dir, &name, None)?),
             }
         }
         Ok(all)

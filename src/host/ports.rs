@@ -95,7 +95,16 @@ impl Inside {
 /// The name of the interface that a port of the device in this sysfs directory has on the host.
 pub fn netdev(dir: &Path, port: u16) -> Option<String> {
     let dir = Dir::open(dir)?;
-    let all = dir.names("net").into_iter().filter_map(|name| {
+    let mut names = dir.names("net");
+    // Of one interface there is nothing to tell, but that it is no representor.
+    if port == 0 && names.len() == 1 {
+        let is_other = |name: &String| {
+            let port = dir.text(&format!("net/{name}/phys_port_name"));
+            port.is_some_and(|port| is_representor(&port))
+        };
+        return names.pop().filter(|name| !is_other(name));
+    }
+    let all = names.into_iter().filter_map(|name| {
         let of = dir.dir(&format!("net/{name}"))?;
         let is_other = of.text("phys_port_name").is_some_and(|port| is_representor(&port));
         let ifindex = || of.number::<u32>("ifindex").unwrap_or_default();

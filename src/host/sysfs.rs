@@ -37,9 +37,7 @@ impl Dir {
         let mut bytes = [0; LONGEST];
         // An attribute is handed out whole by one read.
         let length = nix::unistd::read(&file, &mut bytes).ok()?;
-        let text = String::from_utf8_lossy(&bytes[..length]);
-        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-        (!text.is_empty()).then(|| text.to_owned())
+        trimmed(&bytes[..length])
     }
 
     /// A decimal number.
@@ -82,7 +80,11 @@ fn last_part(target: &Path) -> Option<String> {
 /// As [`Dir::text`].
 pub fn text(path: &Path) -> Option<String> {
     let bytes = fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    trimmed(&bytes)
+}
+
+fn trimmed(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     (!text.is_empty()).then(|| text.to_owned())
 }

@@ -126,3 +126,13 @@ fn a_fault_names_its_place() {
     assert!(read("version: 2\n").unwrap_err().to_string().contains("version 2"));
     assert!(read("{\"version\": 1, \"pf\": []}").unwrap_err().to_string().contains("line 1"));
 }
+
+#[test]
+fn what_would_grow_without_end_is_refused() {
+    let list = |name: char, of: &str| format!("{name}: &{name} [{}]\n", [of; 9].join(","));
+    let aliases = "bcdefghi".chars().zip('a'..).map(|(name, of)| list(name, &format!("*{of}")));
+    let bomb = format!("version: 1\n{}{}", list('a', "x"), aliases.collect::<String>());
+    assert!(read(&bomb).is_err());
+    assert!(read(&("version: 1\npfs: ".to_owned() + &"[".repeat(100_000))).is_err());
+    assert!(read(&("{\"version\": 1, \"pfs\": ".to_owned() + &"[".repeat(100_000))).is_err());
+}

@@ -289,7 +289,7 @@ pub fn names_steer_no_terminal() {
 /// What happens is told as it happens, once, and in words that a program can match.
 pub fn watch_tells_what_happens() {
     ok(
-        "ip netns add blue; rm -f /tmp/watch; $S watch --json > /tmp/watch & echo $! > /tmp/check.pids",
+        "ip netns add blue; rm -f /tmp/watch; $S watch --json > /tmp/watch 2> /tmp/watch.err & echo $! > /tmp/check.pids",
     );
     // It is listened before the first look; what is made after that is told.
     eventually("it watches", || {

@@ -5,6 +5,7 @@ mod apply;
 mod attach;
 mod bind;
 mod cni;
+mod counts;
 mod disk;
 mod doctor;
 mod lists;
@@ -99,6 +100,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "as documented",
         &["--pfs", "1"],
         checks![
+            counts::calls_cost_no_more_than_they_did,
             package::it_installs_works_and_purges_clean,
             package::every_recipe_of_the_readme_runs,
             package::every_example_of_the_man_pages_runs,

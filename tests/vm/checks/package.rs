@@ -15,7 +15,7 @@ const PLACES: &str = "/usr/sbin /usr/share/man/man8 /usr/share/bash-completion/c
 pub fn it_installs_works_and_purges_clean() {
     let here = env!("CARGO_MANIFEST_DIR");
     ok(&format!(
-        "cd {here}; strip -o /tmp/sriovctl.bin $S; mkdir -p /tmp/a /tmp/b; export SOURCE_DATE_EPOCH=1700000000
+        "cd {here}; strip -o /tmp/sriovctl.bin $S; mkdir -p /tmp/a /tmp/b; export SOURCE_DATE_EPOCH=1700000000 LEVEL=0
         packaging/deb /tmp/sriovctl.bin /tmp/a; packaging/deb /tmp/sriovctl.bin /tmp/b; cmp /tmp/a/*.deb /tmp/b/*.deb"
     ));
     let list = || ok(&format!("find {PLACES} 2>/dev/null | sort"));
@@ -40,17 +40,16 @@ pub fn it_installs_works_and_purges_clean() {
         CNI_COMMAND=VERSION /opt/cni/bin/sriov < /dev/null > /dev/null");
     // The package's unit is the one that is enabled.
     let unit = "/etc/systemd/system/multi-user.target.wants/sriovctl.service";
-    assert_eq!(
-        ok(&format!(
-            "readlink {unit}; ls /etc/systemd/system/sriovctl.service 2>/dev/null || true"
-        )),
-        "/lib/systemd/system/sriovctl.service"
-    );
+    let units = ok(&format!(
+        "readlink {unit}; ls /etc/systemd/system/sriovctl.service 2>/dev/null || true"
+    ));
+    let place = units.strip_suffix("/systemd/system/sriovctl.service");
+    assert!(place == Some("/lib") || place == Some("/usr/lib"), "{units}");
     ok("dpkg --purge sriovctl");
     let now = list();
     let left: Vec<&str> =
         now.lines().filter(|path| !before.lines().any(|known| known == *path)).collect();
-    let made_before = ["/opt/cni", "/opt/cni/bin", "/var/lib/cni"];
+    let made_before = ["/opt/cni", "/opt/cni/bin", "/var/lib/cni", "/etc/udev/rules.d"];
     let left: Vec<&&str> = left.iter().filter(|path| !made_before.contains(*path)).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
     ok("rm -rf /tmp/a /tmp/b");
@@ -65,7 +64,10 @@ fn documented_host() {
     ok(&format!("ln -sf {SRIOVCTL} /tmp/bin/sriovctl"));
 }
 
-const CONTAINER: &str = "3f2a91c4d0e7aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// Sixty-four digits, as runtimes have them.
+fn container() -> String {
+    format!("3f2a91c4d0e7{}", "a".repeat(52))
+}
 
 /// As before every block of examples: seven VFs that nobody has, two namespaces, and a container.
 fn fresh() {
@@ -76,8 +78,9 @@ fn fresh() {
         for v in /sys/bus/pci/drivers/vfio-pci/0000:01:*; do [ -e $v ] && $sriovctl bind-dpdk --restore ${{v##*/}} > /dev/null; done
         $sriovctl set-numvfs ens1f0 7 > /dev/null || {{ $sriovctl inspect-state; exit 1; }}
         ip netns add blue; ip netns add red
-        g=/sys/fs/cgroup/docker-{CONTAINER}.scope; mkdir -p $g
-        unshare -n sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/check.pids; echo $! > $g/cgroup.procs"
+        g=/sys/fs/cgroup/docker-{}.scope; mkdir -p $g
+        unshare -n sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/check.pids; echo $! > $g/cgroup.procs",
+        container()
     ));
 }
 
