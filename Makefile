@@ -46,7 +46,7 @@ docs: ## Generate completions and man pages from the command line's definition
 picture: ## Make docs/terminal.svg from a session in the lab
 	@tests/vm/setup
 	@$(CARGO) build --quiet --example picture --bin sriovctl
-	@tests/vm/lab --pfs 2 --script tests/vm/session -- target/$(TRIPLE)/debug/sriovctl > target/session.txt
+	@tests/vm/lab --pfs 2 --timeout 300 --script tests/vm/session -- target/$(TRIPLE)/debug/sriovctl > target/session.txt
 	@target/$(TRIPLE)/debug/examples/picture < target/session.txt > docs/terminal.svg
 
 bench: build ## Time the lists on made-up hosts of 1 to 4096 VFs

@@ -20,7 +20,11 @@ struct Style {
 fn main() -> std::io::Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let mut lines: Vec<&str> = text.lines().collect();
+    // The rest of the screen, and the prompt that waits.
+    while lines.last().is_some_and(|line| ["", "$"].contains(&line.trim())) {
+        lines.pop();
+    }
     print!("{}", svg(&lines));
     Ok(())
 }
