@@ -67,7 +67,12 @@ fn spans(line: &str) -> Vec<(Style, String)> {
         let code = &code[2..];
         let end = code.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(code.len());
         if code[end..].starts_with('m') {
-            let style = code[..end].split(';').fold(spans[spans.len() - 1].0.clone(), Style::with);
+            // Of the 256 colours the first sixteen are the same.
+            let codes = code[..end]
+                .replace("38;5;9", "31")
+                .replace("38;5;10", "32")
+                .replace("38;5;11", "33");
+            let style = codes.split(';').fold(spans[spans.len() - 1].0.clone(), Style::with);
             spans.push((style, String::new()));
         }
         rest = code.get(end + 1..).unwrap_or("");
@@ -89,9 +94,9 @@ impl Style {
             "" | "0" => Self::default(),
             "1" => Self { bold: true, ..self },
             "2" => Self { dim: true, ..self },
-            "31" => Self { color: Some("#f07178"), ..self },
-            "32" => Self { color: Some("#a5d76e"), ..self },
-            "33" => Self { color: Some("#f2c55c"), ..self },
+            "31" | "91" => Self { color: Some("#f07178"), ..self },
+            "32" | "92" => Self { color: Some("#a5d76e"), ..self },
+            "33" | "93" => Self { color: Some("#f2c55c"), ..self },
             "34" => Self { color: Some("#82aaff"), ..self },
             "39" => Self { color: None, ..self },
             _ => self,
