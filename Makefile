@@ -8,7 +8,7 @@ RELEASE := target/$(TRIPLE)/release/sriovctl
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb clean
+.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,7 +37,7 @@ soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every e
 lint: ## Formatting, clippy with warnings denied, shellcheck, man pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
-	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
+	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/sbom packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
 	@mandoc -Tlint man/*.8
 
 docs: ## Generate completions and man pages from the command line's definition
@@ -75,8 +75,12 @@ install: build ## Install below $(DESTDIR)$(PREFIX)
 	install -D -m 644 completions/_sriovctl $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sriovctl
 	install -D -m 644 completions/sriovctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sriovctl.fish
 
-deb: build ## Make the Debian package
-	@packaging/deb $(RELEASE) target
+deb: build sbom ## Make the Debian package
+	@packaging/deb $(RELEASE) target target/sbom.cdx.json
+
+sbom: ## Write what the binary is made of (CycloneDX) to target/sbom.cdx.json
+	@mkdir -p target
+	@packaging/sbom > target/sbom.cdx.json
 
 clean: ## Remove what was built (the lab's cache stays)
 	@$(CARGO) clean
