@@ -7,10 +7,12 @@ set -eu
 
 # Whole or not at all: whoever calls it meanwhile finds the old one or the new one.
 install_plugin() {
-  cmp -s /usr/sbin/sriovctl "$BIN/sriov" && return
+  # A link would be followed in here, not on the node.
+  [ ! -L "$BIN/sriov" ] && cmp -s /usr/sbin/sriovctl "$BIN/sriov" && return
   cp /usr/sbin/sriovctl "$BIN/.sriov.new"
   chmod 755 "$BIN/.sriov.new"
   mv "$BIN/.sriov.new" "$BIN/sriov"
+  ln -sf sriov "$BIN/fixipam"
   echo "installed $BIN/sriov"
 }
 
@@ -18,14 +20,19 @@ file() {
   if [ -e "$CONFIG/$NODE.yaml" ]; then echo "$CONFIG/$NODE.yaml"; else echo "$CONFIG/default.yaml"; fi
 }
 
-trap 'exit 0' TERM INT
+# What is under way ends as a whole: it is told, and waited for.
+running=
+trap '[ -z "$running" ] || { kill -TERM "$running" 2>/dev/null; wait "$running"; }; exit 0' TERM INT
 install_plugin
 applied=
 while :; do
   now=$(md5sum "$(file)" 2>/dev/null || true)
   if [ -n "$now" ] && [ "$now" != "$applied" ]; then
     # What could not be done is tried again the next time.
-    if sriovctl apply "$(file)" --keep-going --wait 60; then applied=$now; fi
+    sriovctl apply "$(file)" --keep-going --wait 60 &
+    running=$!
+    if wait "$running"; then applied=$now; fi
+    running=
   fi
   sleep "$EVERY" &
   wait $!

@@ -1,5 +1,7 @@
 //! ADD: a VF into the container, with addresses; or nothing at all.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::dialect::{Source, Wish, not_there};
@@ -53,7 +55,11 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     // Only now: an IPAM plugin may want to see the interface (dhcp, those that look for duplicates),
     // and nobody else is kept waiting for it.
     let given = match &ipam {
-        Some(ipam) => ipam.add().map_err(|failure| undo(job, &record, None, failure))?,
+        Some(ipam) => {
+            // A plugin may take a minute: nothing that is open here keeps the namespace alive.
+            job.kernel.pause(Duration::ZERO);
+            ipam.add().map_err(|failure| undo(job, &record, None, failure))?
+        }
         None => Reply::default(),
     };
     let attached = ip_config(&given)

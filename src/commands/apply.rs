@@ -76,13 +76,25 @@ pub fn run<K: Kernel + Store + Surroundings>(
     let shortcoming = engine::shortcoming(&report);
     let mut persisted = Vec::new();
     let mut later = shortcoming;
+    let mut is_kept = false;
+    let mut report = report;
+    if keep.is_some() && later.is_some() {
+        report
+            .notes
+            .push("it is not kept for the next boot, since not all of it could be done".to_owned());
+    }
     if let Some((name, text)) = keep.filter(|_| later.is_none()) {
         match kernel.apply_at_boot(&name, &text) {
-            Ok(made) => persisted = made,
+            Ok(made) => {
+                persisted = made;
+                is_kept = true;
+            }
             Err(error) => {
                 let text = format!("it is so now, but will not be after a reboot: {error}");
                 let hint = error.next_step().unwrap_or("run it again once that is mended");
-                later = Some(Error::new(Kind::Partial, text).hint(hint));
+                let error = Error::new(Kind::Partial, text).hint(hint);
+                report.problems.push(error.clone());
+                later = Some(error);
             }
         }
     }
@@ -92,7 +104,7 @@ pub fn run<K: Kernel + Store + Surroundings>(
         for note in &report.notes {
             say::warning(note);
         }
-        write_text(out, args, &report, &persisted).map_err(|error| writing(&error))?;
+        write_text(out, args, &report, (&persisted, is_kept)).map_err(|error| writing(&error))?;
     }
     Ok(later)
 }
@@ -136,7 +148,8 @@ fn to_keep<K: Kernel + Surroundings>(
         "standard input" if is_json => "host.json".to_owned(),
         "standard input" => "host.yaml".to_owned(),
         base if [".yaml", ".yml", ".json"].iter().any(|ending| base.ends_with(ending)) => {
-            base.to_owned()
+            // One that begins with a dot is not read.
+            format!("{}{base}", if base.starts_with('.') { "host" } else { "" })
         }
         base => format!("{base}.{}", if is_json { "json" } else { "yaml" }),
     };
@@ -159,7 +172,7 @@ fn write_text(
     out: &mut dyn Write,
     args: &Apply,
     report: &Report,
-    persisted: &[String],
+    (persisted, is_kept): (&[String], bool),
 ) -> std::io::Result<()> {
     let changes = folded(&report.changes);
     if args.diff {
@@ -189,7 +202,7 @@ fn write_text(
     for path in persisted {
         line!(out, "made {path}")?;
     }
-    if args.persist && report.problems.is_empty() {
+    if is_kept {
         line!(out, "it is applied at every boot; no longer so without its file in {KEPT_IN}")?;
     }
     Ok(())

@@ -26,7 +26,7 @@ pub fn run<K: Kernel + Store>(
         }
         ExportForm::Json => write_json(out, &export::spec(&pfs, &engine::kept(kernel, &pfs)?))?,
         ExportForm::DevicePlugin | ExportForm::Nad => {
-            let pools = pools::pools(&pfs);
+            let pools = pools::pools(&pfs, &engine::kept(kernel, &pfs)?);
             if pools.is_empty() {
                 return Err(Error::new(
                     Kind::NotFound,

@@ -12,12 +12,15 @@ use super::store::{Shelf, Store, of_pf};
 use super::{Kernel, Progress, Surroundings, numvfs, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
+use crate::model::ids::DeviceId;
 use crate::model::plan::apply::{self as plan, Change, PfPlan, Resolved, Target};
 use crate::model::plan::bind::Session;
 use crate::model::plan::numvfs::Request;
 use crate::model::spec::Spec;
+use crate::model::step::Step;
 
 const POLL: Duration = Duration::from_millis(200);
+const FOR_OPTIONAL: Duration = Duration::from_secs(5);
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 
 /// How it is done.
@@ -40,6 +43,8 @@ pub struct Options {
 /// What was done, or would be.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Whether it was only told.
+    pub dry_run: bool,
     /// How many PFs the files speak of.
     pub pfs: usize,
     /// What is, or would be, other than before.
@@ -75,16 +80,23 @@ pub fn apply<K: Kernel + Store + Surroundings>(
 ) -> Result<Report> {
     let mut resolved = await_pfs(kernel, specs, options, progress)?;
     let job = Job { kernel, options, progress };
+    let mut left = Vec::new();
+    let is_fine = resolved.refused.is_empty() || options.keep_going;
     // What a program that died left is no state to start from.
-    if !options.dry_run && job.undo_begun(&resolved.targets)? {
-        resolved = plan::resolve(&kernel.observe(SCOPE)?, specs);
+    if !options.dry_run && is_fine {
+        let undone = job.undo_begun(&mut resolved.targets, &mut left);
+        if undone {
+            let here: Vec<_> = resolved.targets.iter().map(|t| t.pf.facts.device.clone()).collect();
+            resolved = plan::resolve(&kernel.observe(SCOPE)?, specs);
+            resolved.targets.retain(|target| here.contains(&target.pf.facts.device));
+        }
     }
-    let mut report = Report::default();
+    let mut report = Report { dry_run: options.dry_run, ..Report::default() };
     for (place, name) in &resolved.missing {
         report.notes.push(format!("{place}: {name} is not there, and need not be"));
     }
-    let mut problems: Vec<Error> =
-        resolved.refused.into_iter().map(|(place, refusal)| refusal.error(&place)).collect();
+    let refused = resolved.refused.into_iter().map(|(place, refusal)| refusal.error(&place));
+    let mut problems: Vec<Error> = left.into_iter().chain(refused).collect();
     report.pfs = resolved.targets.len();
     let mut proposals = Vec::new();
     for target in resolved.targets {
@@ -137,8 +149,21 @@ fn await_pfs<K: Kernel>(
     loop {
         let inventory = kernel.observe(SCOPE)?;
         let resolved = plan::resolve(&inventory, specs);
-        let may_come = !resolved.refused.is_empty() || !resolved.missing.is_empty();
-        let is_late = kernel.now().saturating_sub(begun) >= options.wait;
+        let is_awaited = |(_, refusal): &(String, plan::Refusal)| {
+            use crate::model::selector::SelectError;
+            let unknown = matches!(refusal, plan::Refusal::Select(SelectError::Unknown { .. }));
+            unknown || matches!(refusal, plan::Refusal::NoDriver(_))
+        };
+        let has_none = |target: &Target| {
+            let wants = target.spec.mtu.is_some() || target.spec.up.is_some();
+            wants && target.pf.netdev().is_none()
+        };
+        let must_come =
+            resolved.refused.iter().any(is_awaited) || resolved.targets.iter().any(has_none);
+        let may_come = must_come || !resolved.missing.is_empty();
+        // What need not be there is not waited for as long.
+        let wait = if must_come { options.wait } else { options.wait.min(FOR_OPTIONAL) };
+        let is_late = kernel.now().saturating_sub(begun) >= wait;
         if !may_come || is_late || progress.is_interrupted() {
             return Ok(resolved);
         }
@@ -182,7 +207,7 @@ fn lines(error: &Error) -> Vec<String> {
 /// What could not be done, as one error.
 pub fn shortcoming(report: &Report) -> Option<Error> {
     let first = report.problems.first()?;
-    let was_done = !report.changes.is_empty();
+    let was_done = !report.dry_run && !report.changes.is_empty();
     let error = match report.problems.as_slice() {
         [one] => one.clone(),
         many => {
@@ -196,7 +221,7 @@ pub fn shortcoming(report: &Report) -> Option<Error> {
 impl Report {
     fn would(&mut self, proposal: Proposal) {
         self.changes.extend(proposal.plan.steps.into_iter().map(|(change, _)| change));
-        self.changes.extend(proposal.plan.counted);
+        self.changes.extend(proposal.plan.count.map(|(_, change)| change));
         self.changes.extend(proposal.vfs.into_iter().flat_map(|todo| todo.changes));
     }
 }
@@ -208,20 +233,34 @@ struct Job<'a, K> {
 }
 
 impl<K: Kernel + Store + Surroundings> Job<'_, K> {
-    /// Undoes what was begun with these PFs and their VFs and cut off; whether there was any.
-    fn undo_begun(&self, targets: &[Target]) -> Result<bool> {
+    /// Undoes what was begun with these PFs and their VFs and cut off; whether there was any. A PF where
+    /// that cannot be is left out.
+    fn undo_begun(&self, targets: &mut Vec<Target>, problems: &mut Vec<Error>) -> bool {
         let mut found = false;
-        for pf in targets.iter().map(|target| &target.pf.facts.device) {
-            if self.kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
-                numvfs::recover(self.kernel, pf, self.progress)?;
-                found = true;
+        targets.retain(|target| match self.undo_begun_of(&target.pf.facts.device) {
+            Ok(any) => {
+                found |= any;
+                true
             }
-            for shelf in Shelf::ALL {
-                for (record, _) in of_pf(self.kernel, shelf, pf)?.iter().filter(|(_, done)| !done) {
-                    let _guard = self.kernel.lock_device(&record.device, Some(pf), LOCK_WAIT)?;
-                    clear_the_way(self.kernel, &record.device, false, self.progress)?;
-                    found = true;
-                }
+            Err(error) => {
+                problems.push(error);
+                false
+            }
+        });
+        found
+    }
+
+    fn undo_begun_of(&self, pf: &DeviceId) -> Result<bool> {
+        let mut found = false;
+        if self.kernel.resizes()?.iter().any(|resize| resize.pf == *pf) {
+            numvfs::recover(self.kernel, pf, self.progress)?;
+            found = true;
+        }
+        for shelf in Shelf::ALL {
+            for (record, _) in of_pf(self.kernel, shelf, pf)?.iter().filter(|(_, done)| !done) {
+                let _guard = self.kernel.lock_device(&record.device, Some(pf), LOCK_WAIT)?;
+                clear_the_way(self.kernel, &record.device, false, self.progress)?;
+                found = true;
             }
         }
         Ok(found)
@@ -241,18 +280,13 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         if let Some(last) = plan::beyond(&target) {
             return refused(Kind::Usage, format!("it has no VF {last}; say how many: numvfs"));
         }
-        if let Some(count) = plan.count {
-            // The VFs go first where the mode of the eswitch changes.
-            let counts = if plan.without_vfs { vec![0, count] } else { vec![count] };
-            for count in counts {
-                if let Err(refusal) =
-                    crate::model::plan::numvfs::plan(&target.pf, &self.number(count))
-                {
-                    return Err(numvfs::refusal_error(&target.pf, &refusal));
-                }
-            }
+        let planned = plan::as_planned(&target);
+        if let Some((count, _)) = &plan.count
+            && let Err(refusal) = crate::model::plan::numvfs::plan(&planned, &self.number(*count))
+        {
+            return Err(numvfs::refusal_error(&target.pf, &refusal));
         }
-        let (vfs, refused) = self.propose_vfs(&target, plan.without_vfs);
+        let (vfs, refused) = self.propose_vfs(&target, &planned);
         Ok((Proposal { target, plan, vfs }, refused))
     }
 
@@ -292,23 +326,25 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     fn make_pf(&self, target: &Target, plan: PfPlan, report: &mut Report) -> Result<()> {
         let selector = numvfs::by_device(&target.pf.facts.device)?;
         let options = numvfs::Options { timeout: self.options.timeout, wait: true };
-        let set = |count| {
-            numvfs::set(self.kernel, &selector, &self.number(count), options, self.progress)
-        };
-        if plan.without_vfs {
-            set(0)?;
-        }
         for (change, step) in plan.steps {
             unless_interrupted(self.progress)?;
             let device = target.pf.facts.device.to_string();
             self.progress.stage(&step.to_string().replace(&device, &target.pf.name()), 0);
             let _guard = self.kernel.lock_pf(&target.pf.facts.device, LOCK_WAIT)?;
-            self.kernel.apply(&step, self.options.timeout)?;
+            self.kernel.apply(&step, self.options.timeout).map_err(|error| match step {
+                // Some drivers (ice) change it only without VFs, which are not taken away for that unasked.
+                Step::SetEswitch { .. } if !target.pf.vfs.is_empty() => {
+                    let name = target.pf.name();
+                    error.hint(format!("take its VFs away first: sriovctl set-numvfs {name} 0"))
+                }
+                _ => error,
+            })?;
             report.changes.push(change);
         }
-        let Some(count) = plan.count else { return Ok(()) };
-        let done = set(count)?;
-        report.changes.extend(plan.counted);
+        let Some((count, change)) = plan.count else { return Ok(()) };
+        let done =
+            numvfs::set(self.kernel, &selector, &self.number(count), options, self.progress)?;
+        report.changes.push(change);
         let name = target.pf.name();
         report.notes.extend(done.destroyed.iter().map(|vf| format!("destroyed {vf}")));
         report.notes.extend(done.bound.iter().map(|bound| format!("bound {bound}")));

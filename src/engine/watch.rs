@@ -28,7 +28,7 @@ const TOGETHER: Duration = Duration::from_millis(30);
 /// What goes on is told at least so often.
 const AT_LATEST: Duration = Duration::from_millis(500);
 /// Who has a device node open, or wrote a record, the kernel tells nobody.
-const ANYWAY: Duration = Duration::from_secs(5);
+const ANYWAY: Duration = Duration::from_secs(1);
 
 /// Tells events, batch by batch, until `is_over`.
 pub fn watch<K: Kernel + Listen>(
@@ -45,7 +45,7 @@ pub fn watch<K: Kernel + Listen>(
     tell(&[])?;
     loop {
         let heard = kernel.now();
-        if kernel.hear(&mut events, ANYWAY.min(AT_LATEST * 2))? {
+        if kernel.hear(&mut events, ANYWAY)? {
             while kernel.now().saturating_sub(heard) < AT_LATEST
                 && kernel.hear(&mut events, TOGETHER)?
             {}

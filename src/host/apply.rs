@@ -75,6 +75,7 @@ impl Host {
         if !self.is_live() {
             return Ok(sysfs::number(&path));
         }
+        self.sockets.close(); // as for a write
         match write::read_within(&path, READ_WITHIN) {
             Ok(text) => Ok(text.parse().ok()),
             Err(Failed::Refused(_)) => Ok(None),
@@ -140,6 +141,8 @@ impl Host {
         value: &str,
         timeout: Duration,
     ) -> Result<()> {
+        // A write that does not end outlives this program, and would keep their namespaces alive.
+        self.sockets.close();
         let log = KernelLog::listen();
         // Of a VF the log speaks under its PF's address as well as its own.
         let device = step.pf().or(step.device()).map(|device| device.name().to_owned());

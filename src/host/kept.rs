@@ -92,6 +92,10 @@ pub fn at_boot(root: &Path, name: &str, text: &str) -> Result<Vec<String>> {
         keep(unit.clone(), &UNIT_TEXT.replace(PROGRAM, &program.display().to_string()))?;
         unit
     };
+    if fs::canonicalize(&unit).is_ok_and(|target| target == Path::new("/dev/null")) {
+        return Err(Error::new(Kind::Busy, format!("{UNIT} is masked: it would never be started"))
+            .hint(format!("systemctl unmask {UNIT}")));
+    }
     keep(root.join(KEPT_IN).join(name), text)?;
     // As `systemctl enable` makes it, also where systemd does not run now.
     if !enabled.is_symlink() {

@@ -143,7 +143,7 @@ impl Host {
         links::name_parents(&self.root.join("sys"), &mut facts.links);
         self.add_other_buses(facts);
         if !scope.here_only {
-            add_other_namespaces(facts);
+            add_other_namespaces(facts, scope.stats);
         }
         facts.addresses = netlink.addresses()?;
         facts.owners = self.owners();
@@ -188,7 +188,7 @@ impl Host {
 }
 
 /// Looks into the other namespaces, if an interface is missing here that must be somewhere.
-fn add_other_namespaces(facts: &mut Facts) {
+fn add_other_namespaces(facts: &mut Facts, stats: bool) {
     let here: HashSet<&DeviceId> =
         facts.links.iter().filter_map(|link| link.parent.as_ref()).collect();
     let has_net_driver = |driver: &Option<String>| {
@@ -209,7 +209,7 @@ fn add_other_namespaces(facts: &mut Facts) {
         Err(error) => return facts.warnings.push(error.to_string()),
     };
     for netns in others {
-        match netns::links_in(netns) {
+        match netns::links_in(netns, stats) {
             Ok(links) => facts.links.extend(links),
             Err(error) => facts.warnings.push(error.to_string()),
         }

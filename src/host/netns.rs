@@ -75,9 +75,9 @@ pub fn container_of(cgroup: &str) -> Option<String> {
 }
 
 /// The interfaces in another namespace, each marked with it.
-pub fn links_in(netns: Netns) -> Result<Vec<Link>> {
+pub fn links_in(netns: Netns, stats: bool) -> Result<Vec<Link>> {
     let mut links =
-        enter(&netns.path, None, || Netlink::route()?.links(false))?.unwrap_or_default();
+        enter(&netns.path, None, || Netlink::route()?.links(stats))?.unwrap_or_default();
     let netns = Arc::new(netns);
     for link in &mut links {
         link.netns = Some(Arc::clone(&netns));

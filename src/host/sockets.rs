@@ -86,7 +86,12 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         // One that still owes an answer is not used again.
         if let Some(netlink) = self.netlink.take().filter(Netlink::is_idle) {
-            self.pool.idle().push((self.at, netlink));
+            let mut idle = self.pool.idle();
+            // Whoever goes through many namespaces keeps the last one only.
+            if self.at.is_some() {
+                idle.retain(|(at, _)| at.is_none());
+            }
+            idle.push((self.at, netlink));
         }
     }
 }

@@ -113,7 +113,8 @@ pub fn rates(before: &[Reading], now: &Reading, elapsed: Duration) -> Option<Rat
         return None;
     }
     let grown = |old: Option<u64>, new: Option<u64>| -> Option<f64> {
-        let grown = new.unwrap_or(0).checked_sub(old.unwrap_or(0))?;
+        // A counter that nobody keeps stands still.
+        let grown = new.unwrap_or(0).checked_sub(old.or(new).unwrap_or(0))?;
         #[allow(clippy::cast_precision_loss)] // a rate is shown with three digits
         Some(grown as f64 / seconds)
     };

@@ -7,7 +7,8 @@ use crate::engine::store::Store;
 use crate::engine::{Kernel, Silent, Surroundings, bind, numvfs, unless_interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::model::assemble::is_userspace_driver;
-use crate::model::binding::Ground;
+use crate::model::binding::{DriverState, Ground};
+use crate::model::explain;
 use crate::model::facts::Vectors;
 use crate::model::ids::{DeviceId, VfIndex};
 use crate::model::inventory::{Pf, Vf};
@@ -18,6 +19,7 @@ use crate::model::plan::set_vf::What;
 use crate::model::record::Record;
 use crate::model::spec::{Numbers, VfsSpec};
 use crate::model::step::{Step, VfAttr};
+use crate::model::usage::User;
 
 /// What would be done about a VF.
 pub(super) struct Todo {
@@ -28,12 +30,12 @@ pub(super) struct Todo {
 
 impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     /// Decides about VFs; those that are yet to be made are taken for what their driver makes.
-    pub(super) fn propose_vfs(&self, target: &Target, all_new: bool) -> (Vec<Todo>, Vec<Error>) {
+    pub(super) fn propose_vfs(&self, target: &Target, planned: &Pf) -> (Vec<Todo>, Vec<Error>) {
         let (mut todo, mut refused) = (Vec::new(), Vec::new());
         for (index, spec) in plan::vfs(target) {
-            let changes = match target.pf.vf(index).filter(|_| !all_new) {
-                None => Ok(plan::of_new(&target.pf, index, &spec)),
-                Some(vf) => self.of_vf(target, vf, &spec),
+            let changes = match target.pf.vf(index) {
+                None => self.of_new(target, planned, index, &spec),
+                Some(vf) => self.of_vf(target, planned, vf, &spec),
             };
             match changes {
                 Ok(changes) => todo.push(Todo { index, spec, changes }),
@@ -43,9 +45,36 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         (todo, refused)
     }
 
+    /// What would be changed about a VF that is yet to be made, as far as that can be told.
+    fn of_new(
+        &self,
+        target: &Target,
+        planned: &Pf,
+        index: VfIndex,
+        spec: &VfsSpec,
+    ) -> Result<Vec<Change>> {
+        let name = planned.vf_name(index);
+        let mut changes = Vec::new();
+        if let Some(driver) = spec.driver.as_ref().map(|driver| driver.0.as_str()) {
+            self.binding(target, &plan::fresh(index), spec, driver)?;
+            if let DriverState::Unknown(nearest) = self.kernel.driver_state(driver)? {
+                return Err(explain::no_driver(driver, nearest.as_deref()).device(name));
+            }
+            let platform = self.kernel.platform()?;
+            let without = spec.allow_noiommu.is_some_and(bool::from);
+            if binding::is_vfio(driver) && !platform.has_iommu && !without {
+                let text = format!("{name} cannot be bound to {driver}: this host has no IOMMU");
+                return Err(Error::new(Kind::Busy, text).device(name).hint(platform.iommu_hint()));
+            }
+            let to_user_space = Some(driver).filter(|driver| is_userspace_driver(driver));
+            changes.extend(plan::driver(&name, None, to_user_space));
+        }
+        changes.extend(settings(&name, spec, planned, &plan::fresh(index))?);
+        Ok(changes.into_iter().map(|change| Change { from: None, ..change }).collect())
+    }
+
     /// What must be changed about a VF that is there.
-    fn of_vf(&self, target: &Target, vf: &Vf, spec: &VfsSpec) -> Result<Vec<Change>> {
-        let pf = &target.pf;
+    fn of_vf(&self, target: &Target, pf: &Pf, vf: &Vf, spec: &VfsSpec) -> Result<Vec<Change>> {
         let name = pf.vf_name(vf.index());
         if let Some(device) = &vf.facts.device
             && let Some(record) = clear_the_way(self.kernel, device, true, &Silent)?
@@ -53,20 +82,24 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             return given_back_so(pf, vf, spec, &record);
         }
         let Some(driver) = spec.driver.as_ref().map(|driver| driver.0.as_str()) else {
-            return Ok(plan::of_settings(&name, spec, pf, vf));
+            let changes = settings(&name, spec, pf, vf)?;
+            return self.unless_owned(&name, vf, changes);
         };
         let Some(device) = plan::bindable(vf) else {
             let text = format!("{name} has no device that a driver could be bound to");
             return Err(Error::new(Kind::Unsupported, text).device(name));
         };
-        let request = self.binding(target, spec, driver)?;
+        let request = self.binding(target, vf, spec, driver)?;
         let has = vf.facts.driver.as_deref();
         let mut changes: Vec<Change> = plan::driver(&name, has, Some(driver)).into_iter().collect();
         if !is_userspace_driver(driver) {
-            if !changes.is_empty() {
-                bind::propose(self.kernel, device, &request)?;
+            if changes.is_empty() {
+                let changes = settings(&name, spec, pf, vf)?;
+                return self.unless_owned(&name, vf, changes);
             }
-            changes.extend(plan::of_settings(&name, spec, pf, vf));
+            bind::propose(self.kernel, device, &request)?;
+            // It has another interface by then: what cannot be set on that is told when it is tried.
+            changes.extend(plan::of_settings(&name, spec, pf, vf).0);
             return Ok(changes);
         }
         let bound = bind::propose(self.kernel, device, &request)?;
@@ -75,8 +108,33 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         Ok(changes)
     }
 
+    /// What belongs to somebody is not set below them.
+    fn unless_owned(&self, name: &str, vf: &Vf, changes: Vec<Change>) -> Result<Vec<Change>> {
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let theirs = vf.users.iter().find(|user| matches!(user, User::Record(_)));
+        if let Some(user) = theirs {
+            return Err(set_vf::owned(name, &user.to_string(), "give it back first"));
+        }
+        if let Some(device) = &vf.facts.device
+            && let Some(record) = bind::current(self.kernel, device)?
+        {
+            let driver = record.wanted.driver.as_deref().unwrap_or("another driver");
+            let owner = format!("bind-dpdk gave it to {driver}");
+            return Err(set_vf::owned(name, &owner, "say its driver in the file too"));
+        }
+        Ok(changes)
+    }
+
     /// The request that gives a VF the driver; of user space, with everything else that is said.
-    fn binding(&self, target: &Target, spec: &VfsSpec, driver: &str) -> Result<binding::Request> {
+    fn binding(
+        &self,
+        target: &Target,
+        vf: &Vf,
+        spec: &VfsSpec,
+        driver: &str,
+    ) -> Result<binding::Request> {
         let plain = binding::Request {
             driver: driver.to_owned(),
             force: self.options.force,
@@ -90,7 +148,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let mode = spec.mode.map(|mode| mode.0);
         Ok(binding::Request {
             mac: spec.mac,
-            settings: rates_together(&spec.settings()),
+            settings: rates_together(&spec.settings(), vf.settings.as_ref()),
             node: bind::node_access(self.kernel, spec.owner.as_deref(), mode, "owner:")?,
             allow_noiommu: spec.allow_noiommu.is_some_and(bool::from),
             ..plain
@@ -100,7 +158,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     /// Makes VFs so: drivers first, since settings of interfaces need one, then what is set on several
     /// VFs at once.
     pub(super) fn make_vfs(&self, target: &Target, report: &mut Report) -> Result<()> {
-        let (todo, refused) = self.propose_vfs(target, false);
+        let (todo, refused) = self.propose_vfs(target, &target.pf);
         // Known before where they were there before.
         let known = |error: &Error| report.problems.contains(error);
         let new: Vec<Error> = refused.into_iter().filter(|error| !known(error)).collect();
@@ -138,7 +196,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let (Some(driver), Some(device)) = (&one.spec.driver, plan::bindable(vf)) else {
             return Ok(());
         };
-        let request = self.binding(target, &one.spec, &driver.0)?;
+        let request = self.binding(target, vf, &one.spec, &driver.0)?;
         let is_other = one.changes.iter().any(|change| change.what == "driver");
         if !is_other && !is_userspace_driver(&driver.0) {
             return Ok(());
@@ -168,7 +226,13 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             dry_run: false,
         };
         let request = spec.request();
-        let done = set_vf::set(self.kernel, &[selector], &request, options, self.progress)?;
+        let done = match set_vf::set(self.kernel, &[selector], &request, options, self.progress) {
+            Ok(done) => done,
+            Err(error) => {
+                report.problems.push(error);
+                return Ok(());
+            }
+        };
         for vf in &done.vfs {
             report.problems.extend(vf.error.clone());
             for setting in &vf.settings {
@@ -195,14 +259,24 @@ fn together(target: &Target) -> Vec<DeviceId> {
     target.pf.vfs.iter().filter(goes).filter_map(|vf| vf.facts.device.clone()).collect()
 }
 
-/// The kernel takes both rates only together.
-fn rates_together(settings: &VfSettings) -> VfSettings {
+/// The kernel takes both rates only together: the one that is not said is the present one.
+fn rates_together(settings: &VfSettings, has: Option<&VfSettings>) -> VfSettings {
     let is_any = settings.min_tx_rate.is_some() || settings.max_tx_rate.is_some();
-    let or_none = |rate: Option<u32>| rate.or(is_any.then_some(0));
+    let or_present =
+        |rate: Option<u32>, has: Option<u32>| rate.or_else(|| is_any.then(|| has.unwrap_or(0)));
     VfSettings {
-        min_tx_rate: or_none(settings.min_tx_rate),
-        max_tx_rate: or_none(settings.max_tx_rate),
+        min_tx_rate: or_present(settings.min_tx_rate, has.and_then(|has| has.min_tx_rate)),
+        max_tx_rate: or_present(settings.max_tx_rate, has.and_then(|has| has.max_tx_rate)),
         ..settings.clone()
+    }
+}
+
+/// Changes of settings, unless one of them is known to be impossible.
+fn settings(name: &str, spec: &VfsSpec, pf: &Pf, vf: &Vf) -> Result<Vec<Change>> {
+    let (changes, refused) = plan::of_settings(name, spec, pf, vf);
+    match refused.first() {
+        None => Ok(changes),
+        Some((what, refusal)) => Err(set_vf::refusal_error(name, pf, vf, *what, refusal)),
     }
 }
 
@@ -213,7 +287,7 @@ fn given_back_so(pf: &Pf, vf: &Vf, spec: &VfsSpec, record: &Record) -> Result<Ve
     let wanted = spec.driver.as_ref().map(|driver| driver.0.as_str());
     let mut other: Vec<Change> =
         plan::driver(&name, back.facts.driver.as_deref(), wanted).into_iter().collect();
-    other.extend(plan::of_settings(&name, spec, pf, &back));
+    other.extend(plan::of_settings(&name, spec, pf, &back).0);
     let Some(first) = other.first() else { return Ok(Vec::new()) };
     let device = &record.device;
     let text = format!(

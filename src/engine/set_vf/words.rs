@@ -11,7 +11,7 @@ use crate::model::text::shell_word;
 const TOLD: usize = 8;
 
 /// Why a VF that belongs to somebody is left alone.
-pub(super) fn owned(name: &str, owner: &str, hint: &str) -> Error {
+pub(in crate::engine) fn owned(name: &str, owner: &str, hint: &str) -> Error {
     let text = format!(
         "{name} belongs to somebody: {owner}; what is set now is lost when it is given back"
     );
@@ -21,7 +21,13 @@ pub(super) fn owned(name: &str, owner: &str, hint: &str) -> Error {
 }
 
 /// Why something is not tried.
-pub(super) fn refusal_error(name: &str, pf: &Pf, vf: &Vf, what: What, refusal: &Refusal) -> Error {
+pub(in crate::engine) fn refusal_error(
+    name: &str,
+    pf: &Pf,
+    vf: &Vf,
+    what: What,
+    refusal: &Refusal,
+) -> Error {
     let thing = what.option();
     let pf_name = pf.name();
     let pf_word = shell_word(&pf_name);

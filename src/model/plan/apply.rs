@@ -2,7 +2,6 @@
 
 use super::set_vf::{self, What};
 use crate::error::Error;
-use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::VfFacts;
 use crate::model::ids::{DeviceId, MacAddr, VfIndex};
 use crate::model::inventory::{Inventory, Pf, Vf};
@@ -48,6 +47,8 @@ pub enum Refusal {
     },
     /// It has no driver.
     NoDriver(String),
+    /// A MAC or GUID for VFs of several PFs.
+    Shared(String),
 }
 
 /// What is said of the host, PF by PF, beside what cannot be meant; both with the place.
@@ -81,6 +82,12 @@ impl Resolved {
             }
             Err(error) => return self.refused.push((place.to_owned(), Refusal::Select(error))),
         };
+        let has_own =
+            |vfs: &VfsSpec| vfs.mac.is_some() || vfs.node_guid.is_some() || vfs.port_guid.is_some();
+        if found.len() > 1 && entry.vfs.iter().any(has_own) {
+            let refusal = Refusal::Shared(entry.pf.to_string());
+            return self.refused.push((place.to_owned(), refusal));
+        }
         for pf in found {
             if let Some(wanted) = entry.mac.filter(|mac| !has_mac(pf, *mac)) {
                 if entry.optional {
@@ -131,12 +138,8 @@ pub struct Change {
 pub struct PfPlan {
     /// Changes before the VFs are made, each with its step.
     pub steps: Vec<(Change, Step)>,
-    /// Whether its VFs must go for them.
-    pub without_vfs: bool,
-    /// Its number of VFs, where that is another one in the end, or they must be made again.
-    pub count: Option<u32>,
-    /// The change of that number that there is in the end.
-    pub counted: Option<Change>,
+    /// Its number of VFs, where that is another one, and the change.
+    pub count: Option<(u32, Change)>,
 }
 
 impl PfPlan {
@@ -180,7 +183,6 @@ pub fn of_pf(target: &Target) -> Result<PfPlan, String> {
             let driver = pf.facts.driver.as_deref().unwrap_or("its driver");
             return Err(format!("{driver} has no eswitch mode but legacy"));
         }
-        plan.without_vfs = pf.num_vfs() > 0;
         let step = Step::SetEswitch { pf: device.clone(), mode };
         plan.steps.push((change("eswitch_mode", Some(has), mode.to_string()), step));
     }
@@ -194,19 +196,39 @@ pub fn of_pf(target: &Target) -> Result<PfPlan, String> {
         plan.steps.push((change("autoprobe", Some(word(!on)), word(on)), step));
     }
     let before = pf.num_vfs();
-    let after = spec.numvfs.unwrap_or(before);
-    plan.count = (after != before || plan.without_vfs).then_some(after);
-    plan.counted =
-        (after != before).then(|| change("numvfs", Some(before.to_string()), after.to_string()));
+    plan.count = spec
+        .numvfs
+        .filter(|count| *count != before)
+        .map(|count| (count, change("numvfs", Some(before.to_string()), count.to_string())));
     Ok(plan)
 }
 
-/// What must be changed about settings of a VF; what cannot be set is told when it is tried.
-pub fn of_settings(name: &str, spec: &VfsSpec, pf: &Pf, vf: &Vf) -> Vec<Change> {
-    let request = set_vf::Request { mtu: spec.mtu, ..spec.request() };
-    let items = set_vf::plan(&request, pf, vf, None).into_iter();
-    let differs = items.filter(|item| !matches!(&item.steps, Ok(steps) if steps.is_empty()));
-    differs.map(|item| setting(name, item.what, item.from)).collect()
+/// The PF as it will be when its VFs are made and set.
+pub fn as_planned(target: &Target) -> Pf {
+    let mut pf = target.pf.clone();
+    if let Some(link) = pf.netdevs.first_mut() {
+        link.mtu = target.spec.mtu.or(link.mtu);
+        link.up = target.spec.up.map(bool::from).or(link.up);
+    }
+    pf
+}
+
+/// What must be changed about settings of a VF, and what of it is known to be impossible.
+pub fn of_settings(
+    name: &str,
+    spec: &VfsSpec,
+    pf: &Pf,
+    vf: &Vf,
+) -> (Vec<Change>, Vec<(What, set_vf::Refusal)>) {
+    let (mut changes, mut refused) = (Vec::new(), Vec::new());
+    for item in set_vf::plan(&spec.request(), pf, vf, None) {
+        match item.steps {
+            Ok(steps) if steps.is_empty() => {}
+            Ok(_) => changes.push(setting(name, item.what, item.from)),
+            Err(refusal) => refused.push((item.what, refusal)),
+        }
+    }
+    (changes, refused)
 }
 
 /// A change of a setting.
@@ -225,23 +247,16 @@ pub fn driver(name: &str, has: Option<&str>, wanted: Option<&str>) -> Option<Cha
     })
 }
 
-/// What would be changed about a VF that is yet to be made.
-pub fn of_new(pf: &Pf, index: VfIndex, spec: &VfsSpec) -> Vec<Change> {
-    let name = pf.vf_name(index);
-    let fresh = Vf {
+/// A VF that is yet to be made, as its driver makes it.
+pub fn fresh(index: VfIndex) -> Vf {
+    Vf {
         facts: VfFacts::without_device(index),
         netdevs: vec![Link { mtu: Some(1500), ..Link::default() }],
         representor: None,
         settings: Some(fresh_settings()),
         stats: None,
         users: Vec::new(),
-    };
-    let wanted = spec.driver.as_ref().map(|driver| driver.0.as_str());
-    let to_user_space = wanted.filter(|wanted| is_userspace_driver(wanted));
-    let mut changes: Vec<Change> = driver(&name, None, to_user_space).into_iter().collect();
-    changes.extend(of_settings(&name, spec, pf, &fresh));
-    let is_new = |change: Change| Change { from: None, ..change };
-    changes.into_iter().map(is_new).collect()
+    }
 }
 
 /// A VF as it will be once whoever has it gives it back.
@@ -306,6 +321,11 @@ impl Refusal {
             )
             .device(pf)
             .hint("say all of a PF in one place"),
+            Self::Shared(pf) => {
+                let text =
+                    format!("{place}: {pf} names several PFs, and a MAC or GUID is that of one VF");
+                Error::new(Kind::Usage, text).hint("name each PF by its address")
+            }
             Self::NoDriver(pf) => {
                 let text =
                     format!("{place}: {pf} has no driver, and only its driver can create VFs");

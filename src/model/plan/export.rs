@@ -23,7 +23,9 @@ pub struct Kept {
 
 /// What the PFs are.
 pub fn spec(pfs: &[Pf], kept: &Kept) -> Spec {
-    Spec { version: VERSION, pfs: pfs.iter().filter_map(|pf| of_pf(pf, kept)).collect() }
+    // Without a driver a PF can have no VFs, nor be given any.
+    let driven = pfs.iter().filter(|pf| pf.facts.driver.is_some());
+    Spec { version: VERSION, pfs: driven.filter_map(|pf| of_pf(pf, kept)).collect() }
 }
 
 /// By its device, which no rename changes, and its permanent MAC, by which another card is told.

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::export::Kept;
 use crate::model::ids::PciId;
 use crate::model::inventory::{Pf, Vf};
 use crate::model::spec::Numbers;
@@ -20,23 +21,31 @@ pub struct Pool {
     pub root: String,
 }
 
-/// The pools of these PFs.
-pub fn pools(pfs: &[Pf]) -> Vec<Pool> {
-    let mut all = Vec::new();
+/// The pools of these PFs; VFs with another driver for the time of an attachment count as what they come
+/// back as.
+pub fn pools(pfs: &[Pf], kept: &Kept) -> Vec<Pool> {
+    let mut all: Vec<Pool> = Vec::new();
     for pf in pfs {
         let (Some(address), Some(id)) = (pf.pci(), pf.vf_id()) else { continue };
         let mut by_driver: Vec<(&String, Vec<u16>)> = Vec::new();
         for vf in pf.vfs.iter().filter(|vf| vf.pci().is_some()) {
             let Vf { facts, .. } = vf;
-            let Some(driver) = &facts.driver else { continue };
+            let original = facts.device.as_ref().and_then(|device| kept.originals.get(device));
+            let driver = original.map_or(&facts.driver, |original| &original.driver);
+            let Some(driver) = driver else { continue };
             match by_driver.iter_mut().find(|(known, _)| *known == driver) {
                 Some((_, numbers)) => numbers.push(facts.index.0),
                 None => by_driver.push((driver, vec![facts.index.0])),
             }
         }
         for (driver, numbers) in by_driver {
+            let mut name = word(&format!("{}_{driver}", pf.name()));
+            // Of networks' names only small letters count.
+            if all.iter().any(|pool| pool.name.eq_ignore_ascii_case(&name)) {
+                name = format!("{name}_{}", word(&address.to_string()));
+            }
             all.push(Pool {
-                name: word(&format!("{}_{driver}", pf.name())),
+                name,
                 id,
                 driver: driver.clone(),
                 root: format!("{address}#{}", Numbers::of(&numbers)),

@@ -19,6 +19,11 @@ impl Spec {
                 faults.push(format!("pfs[{nth}].vfs: {text}"));
             }
         }
+        let macs = self.pfs.iter().flat_map(|pf| &pf.vfs).filter_map(|vfs| vfs.mac);
+        let mut macs: Vec<_> = macs.collect();
+        macs.sort_unstable();
+        let twice = macs.windows(2).find(|two| two[0] == two[1]);
+        faults.extend(twice.map(|two| format!("two VFs have the mac {}", two[0])));
         faults
     }
 }
