@@ -311,9 +311,36 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             return;
         }
         // As it is by now.
-        match self.look_again(target).and_then(|target| self.make_vfs(&target, report)) {
+        let look = || self.look_again(target).and_then(|target| self.settle(target));
+        match look().and_then(|target| self.make_vfs(&target, report)) {
             Ok(()) => {}
             Err(error) => report.problems.push(error.device(name)),
+        }
+    }
+
+    /// A driver may set its PF back when the number of VFs changes (netdevsim: the eswitch mode): what is
+    /// not so any more is set once more, and an error if it does not stay so.
+    fn settle(&self, target: Target) -> Result<Target> {
+        let left = |target: &Target| plan::of_pf(target).map(|plan| plan.steps).unwrap_or_default();
+        let steps = left(&target);
+        if steps.is_empty() {
+            return Ok(target);
+        }
+        for (_, step) in steps {
+            let _guard = self.kernel.lock_pf(&target.pf.facts.device, LOCK_WAIT)?;
+            self.kernel.apply(&step, self.options.timeout)?;
+        }
+        let target = self.look_again(target)?;
+        match left(&target).first() {
+            None => Ok(target),
+            Some((change, _)) => {
+                let has = change.from.as_deref().unwrap_or("unknown");
+                let text = format!(
+                    "{} of {} is {has} again, though {} was accepted",
+                    change.what, change.device, change.to
+                );
+                Err(Error::new(Kind::Unsupported, text).device(change.device.clone()))
+            }
         }
     }
 

@@ -290,7 +290,7 @@ pub fn comes_back_at_boot() {
                 --log-target=console --show-status=no' > /tmp/systemd.log 2>&1 < /dev/null & echo $! > /tmp/check.pids");
     let is_so = || sh("[ \"$($S apply --dry-run --json | jq .changed)\" = false ]").code == 0;
     let said = || ok("$S apply --dry-run; tail -20 /tmp/systemd.log");
-    assert!(is_within(Duration::from_secs(120), is_so), "{}", said());
+    assert!(is_within(Duration::from_secs(300), is_so), "{}", said());
     let links = ok("ip -j -d link show eth0 | jq -c '[.[0].vfinfo_list[3] | .address, .trust]'");
     assert_eq!(links, "[\"02:00:00:00:00:33\",true]");
     assert_eq!(ok("stat -c '%u:%G %a' /dev/vfio/[0-9]* | uniq -c | xargs"), "2 4711:nogroup 640");
