@@ -145,6 +145,8 @@ fn a_directory_of_records_that_others_may_write_is_not_used() {
     for dir in [path.parent().unwrap(), &base.join("sriovctl"), &base] {
         let was = fs::metadata(dir).unwrap().permissions();
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+        // Of a program that is started now, not of one that looked at it a moment ago.
+        host.dirs.close();
         let error = host.stored(Shelf::Attachments, &device()).unwrap_err();
         assert!(error.message().contains("is not used: others than root"), "{error}");
         fs::set_permissions(dir, was).unwrap();
@@ -152,6 +154,7 @@ fn a_directory_of_records_that_others_may_write_is_not_used() {
     // The state directory itself may be elsewhere.
     fs::rename(&base, root.path().join("elsewhere")).unwrap();
     symlink(root.path().join("elsewhere"), &base).unwrap();
+    host.dirs.close();
     assert!(matches!(host.stored(Shelf::Attachments, &device()), Ok(Some(Stored::Attached(_)))));
 }
 

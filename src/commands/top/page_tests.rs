@@ -55,8 +55,8 @@ fn a_screen_of_80x24_has_every_number_and_nothing_that_steers_it() {
             "VF       USED-BY                      RX-BIT/S TX-BIT/S RX-PKT/S TX-PKT/S DROP/S",
             "eth0#0   free                                -        -        -        -      -",
             "eth0#1   attached (blue), netns blue     1.20G     600M       10        5      0",
-            "eth0#2   dpdk-testpmd[4711] has /dev     4.00k    2.00k       10        5      3",
-            "eth0#10  evil\\u{1b}]0;title\\u{7}              0        0       10        5      0",
+            "eth0#2   dpdk-testpmd[4711] has /dev/    4.00k    2.00k       10        5      3",
+            "eth0#10  evil\\u{1b}]0;title\\u{7}             0        0       10        5      0",
         ]
     );
     assert_eq!(lines[23], format!("by name   {KEYS}"));
