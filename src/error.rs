@@ -191,6 +191,14 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// All that it says, to be told among the details of another: its sentence, then its lines and
+    /// what to do about it.
+    pub fn lines(&self, with_hint: bool) -> Vec<String> {
+        let details = self.details.iter().map(|line| format!("  {line}"));
+        let hint = self.hint.iter().filter(|_| with_hint).map(|hint| format!("  try: {hint}"));
+        [self.message.clone()].into_iter().chain(details).chain(hint).collect()
+    }
+
     /// The error as an object for scripts; its keys are always present.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({

@@ -24,14 +24,17 @@ file() {
 running=
 trap '[ -z "$running" ] || { kill -TERM "$running" 2>/dev/null; wait "$running"; }; exit 0' TERM INT
 install_plugin
-applied=
+applied='' told=''
 while :; do
-  now=$(md5sum "$(file)" 2>/dev/null || true)
-  if [ -n "$now" ] && [ "$now" != "$applied" ]; then
+  if ! now=$(md5sum "$(file)" 2>&1); then
+    # It may come; that it is not there is said once.
+    [ "$now" = "$told" ] || echo "nothing is applied: $now" >&2
+    told=$now
+  elif [ "$now" != "$applied" ]; then
     # What could not be done is tried again the next time.
     sriovctl apply "$(file)" --keep-going --wait 60 &
     running=$!
-    if wait "$running"; then applied=$now; fi
+    if wait "$running"; then applied=$now told=''; fi
     running=
   fi
   sleep "$EVERY" &

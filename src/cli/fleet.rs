@@ -3,9 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::model::selector::Selector;
-
-/// Where the files are that hold at every boot.
-pub const KEPT_IN: &str = "/etc/sriovctl";
+use crate::model::spec::KEPT_IN;
 
 /// `apply`.
 #[derive(Debug, Args)]

@@ -1,7 +1,5 @@
 //! ADD: a VF into the container, with addresses; or nothing at all.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::dialect::{Source, Wish, not_there};
@@ -57,7 +55,7 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     let given = match &ipam {
         Some(ipam) => {
             // A plugin may take a minute: nothing that is open here keeps the namespace alive.
-            job.kernel.pause(Duration::ZERO);
+            job.kernel.let_go();
             ipam.add().map_err(|failure| undo(job, &record, None, failure))?
         }
         None => Reply::default(),

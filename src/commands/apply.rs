@@ -11,13 +11,13 @@ use super::bind_dpdk::session;
 use super::console::{Bar, Console};
 use super::say::{self, line};
 use super::{write_json, writing};
-use crate::cli::{Apply, KEPT_IN};
+use crate::cli::Apply;
 use crate::engine::apply::{self as engine, Options, Report};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::apply::Change;
-use crate::model::spec::{self, Numbers, Spec};
+use crate::model::spec::{self, KEPT_IN, Numbers, Spec};
 
 /// The JSON document, see `schemas/apply.schema.json`.
 #[derive(Serialize)]
@@ -72,12 +72,9 @@ pub fn run<K: Kernel + Store + Surroundings>(
     let bar = Bar::new(console);
     let report = engine::apply(kernel, &specs, &options, &bar);
     bar.clear();
-    let report = report?;
-    let shortcoming = engine::shortcoming(&report);
-    let mut persisted = Vec::new();
-    let mut later = shortcoming;
-    let mut is_kept = false;
-    let mut report = report;
+    let mut report = report?;
+    let mut later = engine::shortcoming(&report);
+    let (mut persisted, mut is_kept) = (Vec::new(), false);
     if keep.is_some() && later.is_some() {
         report
             .notes

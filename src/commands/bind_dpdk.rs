@@ -136,7 +136,8 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 let what = if self.back.is_some() { "given back" } else { "bound" };
                 let of = devices.len();
                 let text = format!("{n} of {of} cannot be {what}; nothing was changed");
-                Err(Error::new(refused[0].kind(), text).details(lines_of(&refused)))
+                Err(Error::new(refused[0].kind(), text)
+                    .details(refused.iter().flat_map(|error| error.lines(true))))
             }
         }
     }
@@ -413,18 +414,8 @@ fn one_error(mut failures: Vec<Error>, of: usize) -> Option<Error> {
         n => {
             // Partly done is only what was done in part.
             let kind = if n == of { failures[0].kind() } else { Kind::Partial };
-            let lines = lines_of(&failures);
+            let lines: Vec<String> = failures.iter().flat_map(|error| error.lines(true)).collect();
             Some(Error::new(kind, format!("{n} of {of} failed")).details(lines))
         }
     }
-}
-
-/// Each error with its lines and what to do about it.
-fn lines_of(errors: &[Error]) -> Vec<String> {
-    let lines = errors.iter().flat_map(|error| {
-        let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
-        let hint = error.next_step().map(|hint| format!("  try: {hint}"));
-        [error.message().to_owned()].into_iter().chain(lines).chain(hint)
-    });
-    lines.collect()
 }

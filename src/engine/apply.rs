@@ -191,17 +191,10 @@ fn all_refused(problems: &[Error]) -> Error {
             let text =
                 format!("{} things cannot be as the file says; nothing was changed", many.len());
             Error::new(many[0].kind(), text)
-                .details(many.iter().flat_map(lines))
+                .details(many.iter().flat_map(|error| error.lines(true)))
                 .hint("do the rest all the same with --keep-going")
         }
     }
-}
-
-/// An error with its lines and what to do about it.
-fn lines(error: &Error) -> Vec<String> {
-    let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
-    let hint = error.next_step().map(|hint| format!("  try: {hint}"));
-    [error.message().to_owned()].into_iter().chain(lines).chain(hint).collect()
 }
 
 /// What could not be done, as one error.
@@ -212,7 +205,7 @@ pub fn shortcoming(report: &Report) -> Option<Error> {
         [one] => one.clone(),
         many => {
             let text = format!("{} things are not as the file says", many.len());
-            Error::new(first.kind(), text).details(many.iter().flat_map(lines))
+            Error::new(first.kind(), text).details(many.iter().flat_map(|error| error.lines(true)))
         }
     };
     Some(if was_done { error.with_kind(Kind::Partial) } else { error })

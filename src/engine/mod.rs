@@ -81,6 +81,10 @@ pub trait Kernel {
     /// where it does not say.
     fn num_vfs(&self, pf: &DeviceId) -> Result<Option<u32>>;
 
+    /// Closes what is kept open from one look to the next, which keeps namespaces and file systems
+    /// from going: whoever waits for anything calls it first.
+    fn let_go(&self) {}
+
     /// Lets time pass, until something may have changed.
     fn pause(&self, time: Duration);
 

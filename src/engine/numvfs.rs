@@ -165,9 +165,7 @@ fn undo_begun<K: Kernel + Store>(kernel: &K, pf: &DeviceId, progress: &dyn Progr
 
 /// The selector that names just this device.
 pub fn by_device(device: &DeviceId) -> Result<Selector> {
-    let text =
-        if device.pci().is_some() { device.to_string() } else { String::from(device.clone()) };
-    text.parse().map_err(|error: String| Error::new(Kind::Failed, error))
+    Selector::of_device(device).map_err(|error| Error::new(Kind::Failed, error))
 }
 
 impl Report {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::words::not_so;
 pub use self::words::shortcoming;
-pub(in crate::engine) use self::words::{owned, refusal_error};
+pub(in crate::engine) use self::words::{bound_owner, owned, refusal_error};
 use super::store::Store;
 use super::{Kernel, Progress, Surroundings, unless_interrupted};
 use crate::error::{Error, Kind, Result};

@@ -1,11 +1,13 @@
 //! `top`: two looks at counters, and what grew between them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Kernel;
 use crate::error::Result;
 use crate::model::facts::Scope;
-use crate::model::inventory::{Inventory, Pf};
+use crate::model::ids::{DeviceId, VfIndex};
+use crate::model::inventory::{Inventory, Pf, Vf};
 use crate::model::selector::Selector;
 use crate::model::traffic::{Rates, Reading, rates, readings};
 
@@ -29,9 +31,8 @@ pub fn look<K: Kernel>(kernel: &K, only: &[Selector]) -> Result<Look> {
     let at = kernel.now();
     let inventory = kernel.observe(SCOPE)?;
     let wanted = named(&inventory, only)?;
-    let is_wanted = |pf: &Pf, vf: &crate::model::inventory::Vf| {
-        only.is_empty() || wanted.contains(&pf.vf_name(vf.index()))
-    };
+    let is_wanted =
+        |pf: &Pf, vf: &Vf| only.is_empty() || wanted.contains(&(&pf.facts.device, vf.index()));
     let readings = readings(&inventory, &is_wanted);
     let mut pfs = inventory.pfs;
     pfs.retain(|pf| {
@@ -40,13 +41,16 @@ pub fn look<K: Kernel>(kernel: &K, only: &[Selector]) -> Result<Look> {
     Ok(Look { pfs, readings, at })
 }
 
-fn named(inventory: &Inventory, only: &[Selector]) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+fn named<'a>(
+    inventory: &'a Inventory,
+    only: &[Selector],
+) -> Result<HashSet<(&'a DeviceId, VfIndex)>> {
+    let mut all = HashSet::new();
     for selector in only {
         let vfs = selector.vfs(inventory)?;
-        names.extend(vfs.iter().map(|(pf, vf)| pf.vf_name(vf.index())));
+        all.extend(vfs.iter().map(|(pf, vf)| (&pf.facts.device, vf.index())));
     }
-    Ok(names)
+    Ok(all)
 }
 
 impl Look {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::persist::write_whole;
 use super::sysfs;
 use crate::error::{Error, Kind, Result};
+use crate::model::spec::KEPT_IN;
 
 /// More is no such file.
 const LARGEST: u64 = 4 << 20;
@@ -26,8 +27,8 @@ const UNIT_DIRS: [&str; 4] = [
 /// The text of a file, or those of a directory's files.
 pub fn texts(root: &Path, path: &str) -> Result<Vec<(String, String)>> {
     // What a tree has instead of this host's is looked for in the tree.
-    let is_kept = Path::new(path) == Path::new("/").join(KEPT_IN);
-    let place = if is_kept { root.join(KEPT_IN) } else { PathBuf::from(path) };
+    let is_kept = Path::new(path) == Path::new(KEPT_IN);
+    let place = if is_kept { kept_in(root) } else { PathBuf::from(path) };
     let failed = |error: &std::io::Error| {
         let error = Error::io(format_args!("reading {path}"), error);
         if is_kept && error.kind() == Kind::NotFound { nothing_kept(path) } else { error }
@@ -55,8 +56,9 @@ pub fn texts(root: &Path, path: &str) -> Result<Vec<(String, String)>> {
     names.iter().map(one).collect()
 }
 
-/// Where the files are that hold at every boot.
-const KEPT_IN: &str = "etc/sriovctl";
+fn kept_in(root: &Path) -> PathBuf {
+    root.join(KEPT_IN.trim_start_matches('/'))
+}
 
 fn nothing_kept(path: &str) -> Error {
     Error::new(Kind::NotFound, format!("{path} has no file to apply (*.yaml, *.yml, *.json)"))
@@ -96,7 +98,7 @@ pub fn at_boot(root: &Path, name: &str, text: &str) -> Result<Vec<String>> {
         return Err(Error::new(Kind::Busy, format!("{UNIT} is masked: it would never be started"))
             .hint(format!("systemctl unmask {UNIT}")));
     }
-    keep(root.join(KEPT_IN).join(name), text)?;
+    keep(kept_in(root).join(name), text)?;
     // As `systemctl enable` makes it, also where systemd does not run now.
     if !enabled.is_symlink() {
         let failed =

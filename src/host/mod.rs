@@ -347,9 +347,7 @@ impl Listen for Host {
     }
 
     fn hear(&self, events: &mut Self::Events, within: Duration) -> Result<bool> {
-        // Whoever waits keeps neither namespaces nor file systems from going.
-        self.sockets.close();
-        self.dirs.close();
+        self.let_go();
         events.hear(within)
     }
 }
@@ -430,10 +428,13 @@ impl Kernel for Host {
         self.count_by_kernel(pf)
     }
 
-    fn pause(&self, time: Duration) {
-        // Whoever waits keeps neither namespaces nor file systems from going.
+    fn let_go(&self) {
         self.sockets.close();
         self.dirs.close();
+    }
+
+    fn pause(&self, time: Duration) {
+        self.let_go();
         std::thread::sleep(time);
     }
 

@@ -32,8 +32,9 @@ pub fn own<'a>(
 /// The same of another namespace, whose links these are. That it is the only one is mostly all there
 /// is to know; else the namespace has to be entered for what only its sysfs tells.
 pub fn own_in(links: &[Link], device: &DeviceId, at: &NetnsId) -> Result<Option<Link>> {
-    if of_device(links, device).len() < 2 && device.port() == 0 {
-        return Ok(of_device(links, device).pop().cloned());
+    let mut all = of_device(links, device);
+    if all.len() < 2 && device.port() == 0 {
+        return Ok(all.pop().cloned());
     }
     let look = || {
         let ports = Inside::default();
@@ -96,19 +97,17 @@ impl Inside {
 pub fn netdev(dir: &Path, port: u16) -> Option<String> {
     let dir = Dir::open(dir)?;
     let mut names = dir.names("net");
+    let is_other = |port: Option<String>| port.is_some_and(|port| is_representor(&port));
     // Of one interface there is nothing to tell, but that it is no representor.
     if port == 0 && names.len() == 1 {
-        let is_other = |name: &String| {
-            let port = dir.text(&format!("net/{name}/phys_port_name"));
-            port.is_some_and(|port| is_representor(&port))
-        };
-        return names.pop().filter(|name| !is_other(name));
+        let port = |name: &String| dir.text(&format!("net/{name}/phys_port_name"));
+        return names.pop().filter(|name| !is_other(port(name)));
     }
     let all = names.into_iter().filter_map(|name| {
         let of = dir.dir(&format!("net/{name}"))?;
-        let is_other = of.text("phys_port_name").is_some_and(|port| is_representor(&port));
         let ifindex = || of.number::<u32>("ifindex").unwrap_or_default();
-        (!is_other).then(|| (of.number::<u16>("dev_port"), ifindex(), name))
+        (!is_other(of.text("phys_port_name")))
+            .then(|| (of.number::<u16>("dev_port"), ifindex(), name))
     });
     of_port(all.collect(), port)
 }

@@ -103,6 +103,14 @@ impl FromStr for Selector {
     }
 }
 
+impl Selector {
+    /// The one that names just this device, on any bus.
+    pub fn of_device(device: &DeviceId) -> Result<Self, String> {
+        let of_pci = device.pci().is_some();
+        if of_pci { device.to_string() } else { String::from(device.clone()) }.parse()
+    }
+}
+
 impl TryFrom<String> for Selector {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {

@@ -72,7 +72,7 @@ impl std::ops::Add for Rates {
     }
 }
 
-/// The counters of all VFs that `is_wanted` names.
+/// The counters of all VFs that `is_wanted` names, in the inventory's order: by PF, then by number.
 pub fn readings(inventory: &Inventory, is_wanted: &dyn Fn(&Pf, &Vf) -> bool) -> Vec<Reading> {
     let mut all = Vec::new();
     for pf in &inventory.pfs {
@@ -102,11 +102,12 @@ fn is_zero(stats: &VfStats) -> bool {
     [rx_packets, tx_packets, rx_bytes, tx_bytes].iter().all(|count| count.unwrap_or(0) == 0)
 }
 
-/// The rates of a VF between two looks; `None` where they cannot be told: it was not there before,
+/// The rates of a VF between two looks, the earlier in the order of [`readings`]; `None` where they cannot be told: it was not there before,
 /// another one counts, or what counts began anew.
 pub fn rates(before: &[Reading], now: &Reading, elapsed: Duration) -> Option<Rates> {
-    let same = |old: &&Reading| old.pf_device == now.pf_device && old.index == now.index;
-    let (old, was) = before.iter().find(same)?.counters?;
+    let order = |old: &Reading| (&old.pf_device, old.index).cmp(&(&now.pf_device, now.index));
+    let nth = before.binary_search_by(order).ok()?;
+    let (old, was) = before[nth].counters?;
     let (new, is) = now.counters?;
     let seconds = elapsed.as_secs_f64();
     if was != is || seconds <= 0.0 {

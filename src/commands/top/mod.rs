@@ -144,8 +144,7 @@ fn watch<K: Kernel>(
             None => now.readings.iter().map(|reading| (reading, None)).collect(),
         };
         Screen::draw(&page.lines(&now.pfs, &rows, Screen::size()))?;
-        // What is open meanwhile keeps neither namespaces nor file systems from going.
-        kernel.pause(Duration::ZERO);
+        kernel.let_go();
         let due = kernel.now()
             + if before.is_some() { page.interval } else { Duration::from_millis(500) };
         loop {

@@ -6,7 +6,6 @@ use crate::engine::set_vf::{self, Outcome};
 use crate::engine::store::Store;
 use crate::engine::{Kernel, Silent, Surroundings, bind, numvfs, unless_interrupted};
 use crate::error::{Error, Kind, Result};
-use crate::model::assemble::is_userspace_driver;
 use crate::model::binding::{DriverState, Ground};
 use crate::model::explain;
 use crate::model::facts::Vectors;
@@ -66,8 +65,9 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 let text = format!("{name} cannot be bound to {driver}: this host has no IOMMU");
                 return Err(Error::new(Kind::Busy, text).device(name).hint(platform.iommu_hint()));
             }
-            let to_user_space = Some(driver).filter(|driver| is_userspace_driver(driver));
-            changes.extend(plan::driver(&name, None, to_user_space));
+            if spec.is_for_user_space() {
+                changes.extend(plan::driver(&name, None, Some(driver)));
+            }
         }
         changes.extend(settings(&name, spec, planned, &plan::fresh(index))?);
         Ok(changes.into_iter().map(|change| Change { from: None, ..change }).collect())
@@ -92,7 +92,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let request = self.binding(target, vf, spec, driver)?;
         let has = vf.facts.driver.as_deref();
         let mut changes: Vec<Change> = plan::driver(&name, has, Some(driver)).into_iter().collect();
-        if !is_userspace_driver(driver) {
+        if !spec.is_for_user_space() {
             if changes.is_empty() {
                 let changes = settings(&name, spec, pf, vf)?;
                 return self.unless_owned(&name, vf, changes);
@@ -120,8 +120,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         if let Some(device) = &vf.facts.device
             && let Some(record) = bind::current(self.kernel, device)?
         {
-            let driver = record.wanted.driver.as_deref().unwrap_or("another driver");
-            let owner = format!("bind-dpdk gave it to {driver}");
+            let owner = set_vf::bound_owner(&record);
             return Err(set_vf::owned(name, &owner, "say its driver in the file too"));
         }
         Ok(changes)
@@ -142,7 +141,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             together: together(target),
             ..binding::Request::default()
         };
-        if !is_userspace_driver(driver) {
+        if !spec.is_for_user_space() {
             return Ok(plain);
         }
         let mode = spec.mode.map(|mode| mode.0);
@@ -173,9 +172,9 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 report.problems.push(error);
                 continue;
             }
-            let to_user_space =
-                one.spec.driver.as_ref().is_some_and(|driver| is_userspace_driver(&driver.0));
-            if to_user_space || one.changes.iter().all(|change| change.what == "driver") {
+            if one.spec.is_for_user_space()
+                || one.changes.iter().all(|change| change.what == "driver")
+            {
                 continue;
             }
             let which = Numbers::of(&[one.index.0]);
@@ -196,16 +195,15 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let (Some(driver), Some(device)) = (&one.spec.driver, plan::bindable(vf)) else {
             return Ok(());
         };
-        let request = self.binding(target, vf, &one.spec, &driver.0)?;
-        let is_other = one.changes.iter().any(|change| change.what == "driver");
-        if !is_other && !is_userspace_driver(&driver.0) {
+        let to_user_space = one.spec.is_for_user_space();
+        let is_done = |change: &&Change| to_user_space || change.what == "driver";
+        if !one.changes.iter().any(|change| is_done(&change)) {
             return Ok(());
         }
+        let request = self.binding(target, vf, &one.spec, &driver.0)?;
         let bound = bind::bind(self.kernel, device, &request, self.progress)?;
         report.notes.extend(bound.notes.iter().map(|note| format!("{}: {note}", bound.name)));
-        let done = one.changes.iter().cloned();
-        let to_user_space = is_userspace_driver(&driver.0);
-        report.changes.extend(done.filter(|change| to_user_space || change.what == "driver"));
+        report.changes.extend(one.changes.iter().filter(is_done).cloned());
         Ok(())
     }
 
@@ -252,10 +250,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
 /// Devices that get a driver of user space by the same file: no obstacle to each other in an IOMMU
 /// group.
 fn together(target: &Target) -> Vec<DeviceId> {
-    let goes = |vf: &&Vf| {
-        let driver = target.spec.of_vf(vf.index()).driver;
-        driver.is_some_and(|driver| is_userspace_driver(&driver.0))
-    };
+    let goes = |vf: &&Vf| target.spec.of_vf(vf.index()).is_for_user_space();
     target.pf.vfs.iter().filter(goes).filter_map(|vf| vf.facts.device.clone()).collect()
 }
 

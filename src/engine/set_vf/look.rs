@@ -1,6 +1,6 @@
 //! What stands before the first change: locks, owners, and a decision about every setting.
 
-use super::words::{owned, refusal_error};
+use super::words::{bound_owner, owned, refusal_error};
 use super::{Done, Job, OneVf, Outcome, Report, SCOPE, failure, find};
 use crate::engine::attach::{clear_the_way, no_resize_begun};
 use crate::engine::store::{Shelf, Store};
@@ -84,10 +84,8 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             ));
         }
         if let Some(record) = bind::current(kernel, device)? {
-            let driver = record.wanted.driver.as_deref().unwrap_or("another driver");
-            let owner = format!("bind-dpdk gave it to {driver}");
             let back = format!("give it back first: sriovctl bind-dpdk --restore {device}");
-            return Err(owned(&vf.name, &owner, &back));
+            return Err(owned(&vf.name, &bound_owner(&record), &back));
         }
         Ok(())
     }

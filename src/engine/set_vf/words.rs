@@ -4,6 +4,7 @@ use super::{Done, OneVf, Outcome, Report};
 use crate::error::{Error, Kind};
 use crate::model::inventory::{Pf, Vf};
 use crate::model::plan::set_vf::{Refusal, What};
+use crate::model::record::Record;
 use crate::model::selector::together;
 use crate::model::text::shell_word;
 
@@ -18,6 +19,12 @@ pub(in crate::engine) fn owned(name: &str, owner: &str, hint: &str) -> Error {
     Error::new(Kind::Busy, text)
         .device(name)
         .hint(format!("{hint}; or set it all the same with --force"))
+}
+
+/// Who has a VF that was bound, as [`owned`] says it.
+pub(in crate::engine) fn bound_owner(record: &Record) -> String {
+    let driver = record.wanted.driver.as_deref().unwrap_or("another driver");
+    format!("bind-dpdk gave it to {driver}")
 }
 
 /// Why something is not tried.
@@ -116,7 +123,7 @@ pub fn shortcoming(report: &Report) -> Option<Error> {
         let hint =
             first.next_step().filter(|hint| errors.iter().all(|e| e.next_step() == Some(hint)));
         let error = Error::new(telling.kind(), text)
-            .details(errors.iter().take(TOLD).flat_map(|error| lines(error, hint.is_none())))
+            .details(errors.iter().take(TOLD).flat_map(|error| error.lines(hint.is_none())))
             .details((more > 0).then(|| format!("and {more} more")));
         hint.map_or(error.clone(), |hint| error.hint(hint))
     };
@@ -138,11 +145,4 @@ pub(super) fn put_back(report: &Report) -> Vec<String> {
         return vec!["everything that was set is as it was before".to_owned()];
     }
     report.left.iter().map(|error| format!("not put back: {error}")).collect()
-}
-
-/// An error with its lines and what to do about it.
-fn lines(error: &Error, with_hint: bool) -> Vec<String> {
-    let lines = error.detail_lines().iter().map(|line| format!("  {line}"));
-    let hint = error.next_step().filter(|_| with_hint).map(|hint| format!("  try: {hint}"));
-    [error.message().to_owned()].into_iter().chain(lines).chain(hint).collect()
 }

@@ -8,7 +8,7 @@ use crate::model::inventory::{Inventory, Pf, Vf};
 use crate::model::link::Link;
 use crate::model::record::Original;
 use crate::model::selector::SelectError;
-use crate::model::spec::{Eswitch, PfSpec, Spec, VfsSpec};
+use crate::model::spec::{Eswitch, PfSpec, Spec, Switch, VfsSpec};
 use crate::model::step::{LinkSet, Place, Step};
 
 use super::replay::fresh_settings;
@@ -82,9 +82,7 @@ impl Resolved {
             }
             Err(error) => return self.refused.push((place.to_owned(), Refusal::Select(error))),
         };
-        let has_own =
-            |vfs: &VfsSpec| vfs.mac.is_some() || vfs.node_guid.is_some() || vfs.port_guid.is_some();
-        if found.len() > 1 && entry.vfs.iter().any(has_own) {
+        if found.len() > 1 && entry.vfs.iter().any(VfsSpec::has_own) {
             let refusal = Refusal::Shared(entry.pf.to_string());
             return self.refused.push((place.to_owned(), refusal));
         }
@@ -170,9 +168,9 @@ pub fn of_pf(target: &Target) -> Result<PfPlan, String> {
         let step = link(LinkSet { mtu: Some(mtu), ..LinkSet::default() });
         plan.steps.push((change("mtu", from, mtu.to_string()), step));
     }
+    let word = |on: bool| Switch(on).to_string();
     let up = spec.up.map(bool::from);
     if let Some(up) = up.filter(|up| here.and_then(|link| link.up) != Some(*up)) {
-        let word = |up: bool| if up { "on" } else { "off" }.to_owned();
         let step = link(LinkSet { up: Some(up), ..LinkSet::default() });
         plan.steps.push((change("up", Some(word(!up)), word(up)), step));
     }
@@ -191,7 +189,6 @@ pub fn of_pf(target: &Target) -> Result<PfPlan, String> {
         if pf.facts.autoprobe.is_none() {
             return Err("this kernel gives no choice of autoprobe for it".to_owned());
         }
-        let word = |on: bool| if on { "on" } else { "off" }.to_owned();
         let step = Step::SetAutoprobe { pf: device.clone(), on };
         plan.steps.push((change("autoprobe", Some(word(!on)), word(on)), step));
     }

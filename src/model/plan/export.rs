@@ -30,10 +30,7 @@ pub fn spec(pfs: &[Pf], kept: &Kept) -> Spec {
 
 /// By its device, which no rename changes, and its permanent MAC, by which another card is told.
 fn of_pf(pf: &Pf, kept: &Kept) -> Option<PfSpec> {
-    // A device of any bus is a selector.
-    let device = &pf.facts.device;
-    let name = if device.pci().is_some() { device.to_string() } else { device.clone().into() };
-    let selector: Selector = name.parse().ok()?;
+    let selector = Selector::of_device(&pf.facts.device).ok()?;
     let here = pf.netdev().filter(|link| link.netns.is_none());
     let eswitch_mode = match pf.facts.eswitch_mode.as_deref() {
         Some("legacy") => Some(Eswitch::Legacy),

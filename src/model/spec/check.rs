@@ -1,7 +1,6 @@
 //! What can be told of a file without a host.
 
 use super::{Numbers, PfSpec, Spec, VfsSpec};
-use crate::model::assemble::is_userspace_driver;
 use crate::model::ids::VfIndex;
 use crate::model::link::VlanProto;
 
@@ -73,8 +72,7 @@ impl VfsSpec {
             faults.extend(is_wrong.then(|| text.to_owned()));
         };
         want(self.is_empty(), "it says nothing of these VFs");
-        let has_own = self.mac.is_some() || self.node_guid.is_some() || self.port_guid.is_some();
-        want(has_own && !self.vfs.is_one(), "a MAC or GUID is that of one VF");
+        want(self.has_own() && !self.vfs.is_one(), "a MAC or GUID is that of one VF");
         let mac = self.mac.filter(|mac| mac.is_multicast() || mac.is_zero());
         want(mac.is_some(), "its mac is zero or names a group");
         want(vlan.is_some_and(|id| id.0 > 4094), "vlan is 0 to 4094");
@@ -96,8 +94,7 @@ impl VfsSpec {
     }
 
     fn fault_as_a_whole(&self) -> Option<String> {
-        let to_user_space =
-            self.driver.as_ref().is_some_and(|driver| is_userspace_driver(&driver.0));
+        let to_user_space = self.is_for_user_space();
         let of_kernel = self.driver.as_ref().filter(|_| !to_user_space);
         let has_node = self.owner.is_some() || self.mode.is_some() || self.allow_noiommu.is_some();
         if let (Some(driver), true) = (of_kernel, has_node) {

@@ -8,6 +8,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
+use super::assemble::is_userspace_driver;
 use super::ids::{Guid, MacAddr, VfIndex, VlanId};
 use super::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use super::plan::set_vf;
@@ -18,6 +19,9 @@ pub use self::values::{Driver, Eswitch, Mode, Numbers, Switch};
 
 /// The version of the file's shape.
 pub const VERSION: u32 = 1;
+
+/// Where the files are that hold at every boot.
+pub const KEPT_IN: &str = "/etc/sriovctl";
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +176,16 @@ impl VfsSpec {
     /// Whether it leaves everything alone.
     pub fn is_empty(&self) -> bool {
         *self == Self::of(self.vfs.clone())
+    }
+
+    /// Whether it says what only one VF can have.
+    pub fn has_own(&self) -> bool {
+        self.mac.is_some() || self.node_guid.is_some() || self.port_guid.is_some()
+    }
+
+    /// Whether its driver gives the VF to user space.
+    pub fn is_for_user_space(&self) -> bool {
+        self.driver.as_ref().is_some_and(|driver| is_userspace_driver(&driver.0))
     }
 
     /// The same, with what it does not say from `below`.
