@@ -37,7 +37,7 @@ pub fn check<K: Kernel + Store + Surroundings + Neighbours>(
         wrong.push(format!("it was attached to {}, which is another namespace", record.netns.path));
     }
     for record in &records {
-        let seen = job.kernel.inspect(&record.device, Some(&record.netns))?;
+        let seen = job.kernel.inspect_with_ip(&record.device, Some(&record.netns))?;
         let of = if records.len() > 1 { format!("{}: ", record.ifname) } else { String::new() };
         let drift = state::drift(record, &seen).iter().map(ToString::to_string).collect();
         let all = against_previous(job, record, &seen, drift);
@@ -61,7 +61,7 @@ fn of_another_plugin<K: Kernel + Store + Surroundings + Neighbours>(
     let device = &found.says.device;
     job.log.of_device(device);
     let netns = super::add::netns(job)?;
-    let seen = job.kernel.inspect(device, Some(&netns))?;
+    let seen = job.kernel.inspect_with_ip(device, Some(&netns))?;
     let asked = match Wish::read(job.config, job.call) {
         Ok(wish) => wanted(&super::add::request(job, &wish, &netns), &seen),
         // That plugin may have taken what is refused here.

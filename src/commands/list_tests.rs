@@ -50,6 +50,10 @@ impl Kernel for Still {
     fn inspect(&self, _: &DeviceId, _: Option<&NetnsId>) -> Result<Seen> {
         unreachable!()
     }
+
+    fn inspect_with_ip(&self, _: &DeviceId, _: Option<&NetnsId>) -> Result<Seen> {
+        unreachable!()
+    }
     fn pf_of(&self, _: &DeviceId) -> Option<DeviceId> {
         unreachable!()
     }

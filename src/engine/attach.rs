@@ -25,7 +25,7 @@ use crate::model::plan::bind;
 use crate::model::record::{NetnsId, Record, Wanted};
 use crate::model::seen::{Seen, Target};
 use crate::model::selector::Selector;
-use crate::model::step::{Place, Step};
+use crate::model::step::{IpConfig, Place, Step};
 
 /// How long to wait for another change of the same device.
 pub const LOCK_WAIT: Duration = Duration::from_secs(20);
@@ -257,7 +257,11 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     fn look_until_so(&self, record: &Record) -> Result<(Seen, Vec<Drift>)> {
         let begun = self.kernel.now();
         loop {
-            let now = self.kernel.inspect(&record.device, Some(&record.netns))?;
+            let (kernel, at) = (self.kernel, Some(&record.netns));
+            let now = match &record.wanted.config {
+                none if *none == IpConfig::default() => kernel.inspect(&record.device, at)?,
+                _ => kernel.inspect_with_ip(&record.device, at)?,
+            };
             let drift = super::state::drift(record, &now);
             if drift.is_empty() || self.kernel.now().saturating_sub(begun) >= SO_WITHIN {
                 return Ok((now, drift));

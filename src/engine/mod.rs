@@ -59,6 +59,9 @@ pub trait Kernel {
     /// Looks at one device, wherever its interface is: in the namespace of the hint most likely.
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen>;
 
+    /// The same, with the addresses and routes that its interface has in another namespace.
+    fn inspect_with_ip(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen>;
+
     /// The PF of a VF, at hardly any cost; `None`: it is no VF, or none that is there.
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId>;
 

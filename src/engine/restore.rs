@@ -103,10 +103,12 @@ fn reset_bare<K: Kernel>(
     record: &Record,
     progress: &dyn Progress,
 ) -> Result<Option<Error>> {
-    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
-    let is_bare = seen.exists && seen.driver.is_none() && record.original.driver.is_none();
     let was_userspace = record.wanted.driver.as_deref().is_some_and(is_userspace_driver);
-    if is_bare && was_userspace && !record.wanted.no_reset {
+    if !was_userspace || record.original.driver.is_some() || record.wanted.no_reset {
+        return Ok(None);
+    }
+    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+    if seen.exists && seen.driver.is_none() {
         let step = Step::Reset { device: record.device.clone() };
         progress.stage(&phrase(&step, &seen), 0);
         match kernel.apply(&step, STEP_WITHIN) {

@@ -167,7 +167,7 @@ fn judge<K: Kernel + Store>(kernel: &K, shelf: Shelf, stored: &Stored) -> Result
     if let Some(netns) = taken_over(kernel, record) {
         return Ok(Verdict::Stale(format!("another CNI plugin gave it to {netns}")));
     }
-    let seen = kernel.inspect(&record.device, Some(&record.netns))?;
+    let seen = kernel.inspect_with_ip(&record.device, Some(&record.netns))?;
     // An interface that is in a namespace is somebody's, whatever became of the path.
     let is_away = matches!(seen.link, Some((Place::Netns(_), _)));
     if !is_away && !is_alive(kernel, &record.netns)? {
@@ -314,7 +314,7 @@ fn set_again<K: Kernel + Store>(
                 }
             }
         }
-        left = drift(record, &kernel.inspect(&entry.device, Some(&record.netns))?);
+        left = drift(record, &kernel.inspect_with_ip(&entry.device, Some(&record.netns))?);
         if left.is_empty() || steps.is_empty() {
             break;
         }

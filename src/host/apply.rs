@@ -24,6 +24,15 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 impl Host {
     pub(super) fn apply_step(&self, step: &Step, timeout: Duration) -> Result<Outcome> {
         self.must_be_live()?;
+        let done = self.make_step(step, timeout);
+        // What a step does to interfaces is seen anew.
+        if !matches!(step, Step::SetVf { .. } | Step::SetLink { .. } | Step::AltNames { .. }) {
+            self.recent.forget();
+        }
+        done
+    }
+
+    fn make_step(&self, step: &Step, timeout: Duration) -> Result<Outcome> {
         match step {
             Step::SetNumVfs { pf, count } => self.set_numvfs(step, pf, *count, timeout),
             Step::SetAutoprobe { pf, on } => self.set_autoprobe(step, pf, *on),
@@ -170,10 +179,19 @@ impl Host {
     }
 
     fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
-        let ifindex = ifindex(&self.device_dir(&vf.pf), vf.pf.port())
-            .ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
+        let ifindex = self.ifindex(&vf.pf).ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
         let mut netlink = self.sockets.here()?;
         self.patiently(step, timeout, || netlink.set_link(ifindex, vec![vf::set(vf.index, attr)]))
+    }
+
+    /// The number of the interface that a device has on the host.
+    pub(super) fn ifindex(&self, device: &DeviceId) -> Option<u32> {
+        if let Some(known) = self.recent.ifindex(device) {
+            return Some(known);
+        }
+        let found = ifindex(&self.device_dir(device), device.port())?;
+        self.recent.add(device, found);
+        Some(found)
     }
 
     fn set_vf_link(
@@ -250,21 +268,24 @@ impl Host {
 
     /// `PF#index` of a VF, else its interface or address.
     fn called(&self, device: &DeviceId) -> String {
-        match super::inspect::vf_of(&self.device_dir(device), device) {
+        let dir = sysfs::Dir::open(&self.device_dir(device));
+        match dir.and_then(|dir| super::inspect::vf_of(&dir, device)) {
             Some(of) => format!("{}#{}", self.name_of(&of.pf), of.index),
             None => self.name_of(device),
         }
     }
 
     fn name_of(&self, pf: &DeviceId) -> String {
-        ports::netdev(&self.device_dir(pf), pf.port()).unwrap_or_else(|| pf.to_string())
+        let dir = sysfs::Dir::open(&self.device_dir(pf));
+        dir.and_then(|dir| ports::netdev(&dir, pf.port())).unwrap_or_else(|| pf.to_string())
     }
 }
 
 /// The number of the interface that a port of a device has on the host.
-pub(super) fn ifindex(dir: &Path, port: u16) -> Option<u32> {
-    let netdev = ports::netdev(dir, port)?;
-    sysfs::Dir::open(dir)?.number(&format!("net/{netdev}/ifindex"))
+fn ifindex(dir: &Path, port: u16) -> Option<u32> {
+    let dir = sysfs::Dir::open(dir)?;
+    let netdev = ports::netdev(&dir, port)?;
+    dir.number(&format!("net/{netdev}/ifindex"))
 }
 
 fn stuck(step: &str, pid: i32, timeout: Duration) -> Error {

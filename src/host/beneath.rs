@@ -14,6 +14,7 @@ use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::sysfs;
 use crate::error::{Error, Kind, Result, libc_errno};
 
 /// No record is nearly so long; whatever is, is none.
@@ -32,7 +33,7 @@ pub struct Dir {
 pub struct OpenDirs(Mutex<HashMap<String, (Instant, Dir)>>);
 
 /// Whoever puts another one in its place meanwhile is not of this program.
-const A_MOMENT: Duration = Duration::from_secs(1);
+const A_MOMENT: Duration = Duration::from_secs(10);
 
 impl OpenDirs {
     /// The directory, opened by `open` where that was not done a moment ago; `None`: it is missing.
@@ -161,7 +162,8 @@ impl Dir {
         if let Some(why) = of_others(&meta) {
             return Ok(Some(Err(why)));
         }
-        let mut text = Vec::new();
+        let length = usize::try_from(meta.len().min(LONGEST)).unwrap_or_default();
+        let mut text = Vec::with_capacity(length + 1);
         Ok(Some(match file.take(LONGEST + 1).read_to_end(&mut text) {
             Err(error) => Err(format!("it cannot be read: {error}")),
             Ok(_) if text.len() as u64 > LONGEST => Err("it is longer than any record".to_owned()),
@@ -187,10 +189,17 @@ impl Dir {
         let new = format!(".{name}.new");
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(mode);
+        let create = || openat(&self.fd, new.as_str(), flags, mode);
         let write = || -> io::Result<()> {
-            self.unlink(&new)?; // left by one that died
-            let mode = Mode::from_bits_truncate(mode);
-            let mut file = File::from(openat(&self.fd, new.as_str(), flags, mode)?);
+            let created = match create() {
+                Err(nix::errno::Errno::EEXIST) => {
+                    self.unlink(&new)?; // left by one that died
+                    create()
+                }
+                created => created,
+            };
+            let mut file = File::from(created?);
             file.write_all(text)?;
             if synced {
                 file.sync_all()?;
@@ -243,14 +252,14 @@ impl Dir {
     /// What is in it, sorted.
     pub fn names(&self) -> Result<Vec<String>> {
         let read = || -> io::Result<Vec<String>> {
-            let mut dir = nix::dir::Dir::openat(&self.fd, ".", DIRECTORY, Mode::empty())?;
-            let names = dir.iter().flatten();
-            let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-            Ok(names.filter(|name| name != "." && name != "..").collect())
+            // Opened anew: what is read of this one starts where somebody else has stopped.
+            let dir = openat(&self.fd, ".", DIRECTORY, Mode::empty())?;
+            match sysfs::entries(&dir) {
+                (names, None) => Ok(names),
+                (_, Some(error)) => Err(error),
+            }
         };
-        let mut names = read().map_err(|error| failed("reading", &self.path, &error))?;
-        names.sort_unstable();
-        Ok(names)
+        read().map_err(|error| failed("reading", &self.path, &error))
     }
 
     /// Makes what was renamed and removed in it last.

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use super::netlink::Netlink;
 use super::pci::Alias;
-use super::sysfs::{self, Dir};
+use super::sysfs::Dir;
 use super::{Host, holders, netns, pci, ports};
 use crate::error::Result;
 use crate::model::assemble::is_userspace_driver;
@@ -20,39 +18,58 @@ use crate::model::step::Place;
 use crate::model::usage::{self, Witnesses};
 
 impl Host {
-    /// Looks for the interface in the namespace where it was last, then in all others.
+    /// Looks for the interface in the namespace where it was last, then in all others; returns all that
+    /// are there as well.
     fn elsewhere(
         &self,
         device: &DeviceId,
         hint: Option<&NetnsId>,
-    ) -> Result<Option<(Place, Link)>> {
+    ) -> Result<Option<(Place, Link, Vec<Link>)>> {
         if let Some(at) = hint
             && let Some(mut netlink) = self.sockets.at(at)?
         {
             let links = netlink.names()?;
             if let Some(link) = ports::own_in(&links, device, at)? {
-                return Ok(Some((Place::Netns(at.clone()), link)));
+                return Ok(Some((Place::Netns(at.clone()), link, links)));
             }
         }
         let look = |at: &NetnsId| netns::enter(&at.path, Some(at), || inside(device));
         for other in netns::others()? {
             let id = netns::id_of(&other)?;
             // A namespace may die while it is looked at; what was in it is on its way to the host.
-            if let Ok(Some(Some(link))) = look(&id) {
-                return Ok(Some((Place::Netns(id), link)));
+            if let Ok(Some(Some((link, links)))) = look(&id) {
+                return Ok(Some((Place::Netns(id), link, links)));
             }
         }
         Ok(None)
     }
 
-    pub(super) fn inspect_device(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
-        self.look_at(device, hint)
+    /// Which VF a device is, as was found when it was looked at last.
+    fn vf_seen(&self, dir: &Dir, incarnation: Option<u64>, device: &DeviceId) -> Option<VfOf> {
+        let known = incarnation.and_then(|of| self.recent.vf(of));
+        known.filter(|_| device.port() == 0).or_else(|| {
+            let found = vf_of(dir, device)?;
+            if let Some(of) = incarnation.filter(|_| device.port() == 0) {
+                self.recent.keep_vf(of, &found);
+            }
+            Some(found)
+        })
+    }
+
+    pub(super) fn inspect_device(
+        &self,
+        device: &DeviceId,
+        hint: Option<&NetnsId>,
+        with_ip: bool,
+    ) -> Result<Seen> {
+        self.look_at(device, hint, with_ip)
             .map_err(|error| error.at(format!("looking at {device}")).device(device.to_string()))
     }
 
-    fn look_at(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
-        let dir = self.device_dir(device);
-        let vf_of = vf_of(&dir, device);
+    fn look_at(&self, device: &DeviceId, hint: Option<&NetnsId>, with_ip: bool) -> Result<Seen> {
+        let dir = Dir::open(&self.device_dir(device));
+        let incarnation = dir.as_ref().and_then(Dir::inode);
+        let vf_of = dir.as_ref().and_then(|dir| self.vf_seen(dir, incarnation, device));
         let mut netlink = self.sockets.here()?;
         let here = netlink.names()?;
         let pf = vf_of.as_ref().and_then(|of| ports::own(&here, &of.pf, &ports::on_host));
@@ -61,10 +78,15 @@ impl Host {
         let is_another =
             |link: &Link| device.port() == 0 && ports::on_host(link).is_some_and(|port| port > 0);
         let link = match own {
-            Some(link) if !is_another(link) => Some((Place::Host, link.clone())),
-            _ if !dir.exists() => None,
-            own => self.elsewhere(device, hint)?.or(own.map(|link| (Place::Host, link.clone()))),
+            Some(link) if !is_another(link) => Some((Place::Host, link.clone(), Vec::new())),
+            _ if dir.is_none() => None,
+            own => {
+                let here = || own.map(|link| (Place::Host, link.clone(), Vec::new()));
+                self.elsewhere(device, hint)?.or_else(here)
+            }
         };
+        let (link, there) =
+            link.map_or((None, Vec::new()), |(at, link, there)| (Some((at, link)), there));
         let own = link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link.ifindex);
         let report = match (pf, &vf_of) {
             (Some(pf), Some(of)) => report(&mut netlink, pf.ifindex, of.index)?,
@@ -72,18 +94,25 @@ impl Host {
         };
         let pf_name = pf.map(|pf| pf.name.clone());
         let index = vf_of.as_ref().map_or(VfIndex(0), |of| of.index);
-        let (facts, alias) = match Dir::open(&dir) {
+        self.recent.forget();
+        for (device, ifindex) in pf
+            .and_then(|pf| Some((&vf_of.as_ref()?.pf, pf.ifindex)))
+            .into_iter()
+            .chain(own.map(|ifindex| (device, ifindex)))
+        {
+            self.recent.add(device, ifindex);
+        }
+        let (facts, alias) = match &dir {
             Some(dir) => {
                 let scope = Scope { change: true, ..Scope::default() };
-                pci::read_vf(&dir, Some(device.clone()), index, scope)
+                pci::read_vf(dir, Some(device.clone()), index, scope)
             }
             None => (VfFacts::without_device(index), None),
         };
         let mut seen = Seen {
             device: device.clone(),
-            exists: dir.exists(),
-            // kernfs numbers its directories one after the other (fs/kernfs/dir.c, `__kernfs_new_node`).
-            incarnation: std::fs::metadata(&dir).ok().map(|meta| meta.ino()),
+            exists: dir.is_some(),
+            incarnation,
             name: name(device, vf_of.as_ref(), pf_name.as_deref(), link.as_ref()),
             pf_netdev: pf_name,
             pf_mtu: pf.and_then(|pf| pf.mtu),
@@ -100,12 +129,14 @@ impl Host {
             vf_of,
             link: link.as_ref().map(|(at, link)| (at.clone(), link.clone())),
         };
-        if let Some((Place::Netns(at), link)) = &link {
-            let (links, addresses, routes) = match self.sockets.at(at)? {
+        if let Some((Place::Netns(_), link)) = &link {
+            seen.there_names = names_but(&there, Some(link.ifindex));
+        }
+        if let (true, Some((Place::Netns(at), link))) = (with_ip, &link) {
+            let (addresses, routes) = match self.sockets.at(at)? {
                 None => Default::default(),
-                Some(mut there) => (there.names()?, there.addresses()?, there.routes_with_hops()?),
+                Some(mut there) => (there.addresses()?, there.routes_with_hops()?),
             };
-            seen.there_names = names_but(&links, Some(link.ifindex));
             let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
             seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
             let own = routes.into_iter().filter(|(ifindex, ..)| *ifindex == link.ifindex);
@@ -118,7 +149,8 @@ impl Host {
         if hint.is_none() {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its
             // interface somewhere.
-            let is_network = dir_class(&dir).is_some_and(|class| class >> 16 == 0x02);
+            let class = dir.as_ref().and_then(|dir| dir.hex("class"));
+            let is_network = class.is_some_and(|class| class >> 16 == 0x02);
             let has_netdev = facts.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
             let must = is_network && has_netdev && seen.vf_of.is_some();
             seen.users = users(&mut netlink, &facts, alias, &seen, (&here, must))?;
@@ -127,23 +159,32 @@ impl Host {
     }
 }
 
-fn dir_class(dir: &Path) -> Option<u32> {
-    sysfs::hex(&dir.join("class"))
-}
-
 /// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`). A port of a
 /// VF belongs to the same port of its PF, where that has several.
-pub(super) fn vf_of(dir: &Path, device: &DeviceId) -> Option<VfOf> {
-    let pf: PciAddress = sysfs::link_name(&dir.join("physfn"))?.parse().ok()?;
-    let physfn = dir.join("physfn");
+pub(super) fn vf_of(dir: &Dir, device: &DeviceId) -> Option<VfOf> {
+    let pf: PciAddress = dir.link_name("physfn")?.parse().ok()?;
+    let physfn = dir.dir("physfn")?;
     let is_it =
-        |name: &String| sysfs::link_name(&physfn.join(name)).as_deref() == Some(device.name());
-    let link = sysfs::names(&physfn).into_iter().filter(|n| n.starts_with("virtfn")).find(is_it)?;
-    let index = link.strip_prefix("virtfn")?.parse().ok()?;
+        |index: &u16| physfn.link_name(&format!("virtfn{index}")).as_deref() == Some(device.name());
+    // Mostly it is where the capability says; else there is nothing but to look at all.
+    let index = index_by_offset(&physfn, pf, device).filter(is_it);
+    let any = || {
+        let names = physfn.names(".").into_iter();
+        names.filter_map(|name| name.strip_prefix("virtfn")?.parse().ok()).find(is_it)
+    };
+    let index = index.or_else(any)?;
     let port =
         Some(device.port()).filter(|port| *port > 0 && ports::netdev(&physfn, *port).is_some());
     let pf = DeviceId::from(pf).with_port(port.unwrap_or(0));
     Some(VfOf { pf, index: VfIndex(index) })
+}
+
+/// The number of a VF by its routing ID (kernel: drivers/pci/iov.c, `pci_iov_virtfn_devfn`).
+fn index_by_offset(physfn: &Dir, pf: PciAddress, vf: &DeviceId) -> Option<u16> {
+    let offset: u32 = physfn.number("sriov_offset")?;
+    let stride: u32 = physfn.number("sriov_stride")?;
+    let beyond = vf.pci()?.routing_id().checked_sub(pf.routing_id() + offset)?;
+    u16::try_from(beyond.checked_div(stride)?).ok()
 }
 
 /// The ports beside the first one that have an interface here.
@@ -161,11 +202,12 @@ fn further_ports(here: &[Link], device: &DeviceId, own: Option<u32>) -> Vec<Devi
     numbers.collect()
 }
 
-/// The interface of a device in the namespace of this thread.
-pub(super) fn inside(device: &DeviceId) -> Result<Option<Link>> {
+/// The interface of a device in the namespace of this thread, and all that are there.
+pub(super) fn inside(device: &DeviceId) -> Result<Option<(Link, Vec<Link>)>> {
     let ports = ports::Inside::default();
     let links = Netlink::route()?.names()?;
-    Ok(ports::own(&links, device, &|link| ports.dev_port(link)).cloned())
+    let own = ports::own(&links, device, &|link| ports.dev_port(link)).cloned();
+    Ok(own.map(|own| (own, links)))
 }
 
 /// The settings of a VF. That they could not be read must not look like a VF that has none: nobody
@@ -210,7 +252,11 @@ fn users(
 ) -> Result<Vec<usage::User>> {
     let aliases = alias.into_iter().collect();
     let holders = if facts.node.is_some() { holders::read(&aliases) } else { Vec::new() };
-    let (addresses, routes) = (netlink.addresses()?, netlink.routes()?);
+    // Of one that is elsewhere they say nothing, and through one that is down there is no route.
+    let own = seen.link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link);
+    let addresses = own.map_or(Ok(Vec::new()), |_| netlink.addresses())?;
+    let has_routes = own.is_some_and(|link| link.up != Some(false));
+    let routes = if has_routes { netlink.routes()? } else { Vec::new() };
     let witnesses = Witnesses::new(here, &addresses, &routes, &holders);
     let mut link: Vec<Link> = seen.link.iter().map(|(_, link)| link.clone()).collect();
     if let (Some(link), Some((Place::Netns(at), _))) = (link.first_mut(), &seen.link) {

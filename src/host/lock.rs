@@ -2,7 +2,7 @@
 //! holder dies.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -103,19 +103,16 @@ fn lock(
     .map_err(failed)?;
     loop {
         match if shared { file.try_lock_shared() } else { file.try_lock() } {
-            Ok(()) if is_at(&file, path) => break,
+            // One that was taken away meanwhile is not what others would lock.
+            Ok(()) if file.metadata().is_ok_and(|file| file.nlink() > 0) => return Ok(file),
             Ok(()) => file = open(path).map_err(failed)?,
             Err(TryLockError::WouldBlock) if Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err(TryLockError::WouldBlock) => return Err(held(&holder(path))),
+            Err(TryLockError::WouldBlock) => return Err(held(&holder(&file))),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
-    // Who holds it is a courtesy to whoever waits; the lock is a lock without it.
-    let text = format!("{}\n", std::process::id());
-    let _ = file.set_len(0).and_then(|()| file.write_at(text.as_bytes(), 0));
-    Ok(file)
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -129,16 +126,11 @@ fn open(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-/// Whether a file is the one that others would lock.
-fn is_at(file: &File, path: &Path) -> bool {
-    let there = fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()));
-    let here = file.metadata().map(|here| (here.dev(), here.ino()));
-    matches!((there, here), (Ok(there), Ok(here)) if there == here)
-}
-
-fn holder(path: &Path) -> String {
-    let pid = fs::read_to_string(path).unwrap_or_default();
-    let pid = pid.trim();
+/// Who holds the lock, for whoever waits for it.
+fn holder(file: &File) -> String {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let pid = file.metadata().ok().and_then(|file| holder_in(&locks, file.dev(), file.ino()));
+    let pid = pid.unwrap_or_default();
     let command = fs::read(format!("/proc/{pid}/cmdline"))
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned())
         .unwrap_or_default();
@@ -152,9 +144,32 @@ fn holder(path: &Path) -> String {
     }
 }
 
+/// The process that took the lock on a file, in the text of `/proc/locks` (kernel: fs/locks.c,
+/// `lock_get_status`): number, kind, mode, access, process, device:inode, range.
+fn holder_in(locks: &str, dev: u64, ino: u64) -> Option<&str> {
+    let (major, minor) = (nix::sys::stat::major(dev), nix::sys::stat::minor(dev));
+    let file = format!("{major:02x}:{minor:02x}:{ino}");
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        (words.next()? == "FLOCK").then_some(())?;
+        let (pid, of) = (words.nth(2)?, words.next()?);
+        (of == file).then_some(pid)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_holds_a_lock_and_not_who_waits_for_it() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 00:1a:42 0 EOF\n\
+            2: FLOCK  ADVISORY  READ  8 00:1a:43 0 EOF\n\
+            3: FLOCK  ADVISORY  WRITE 9 00:1a:42 0 EOF\n\
+            3: -> FLOCK  ADVISORY  WRITE 10 00:1a:42 0 EOF\n";
+        assert_eq!(holder_in(locks, nix::sys::stat::makedev(0, 0x1a), 42), Some("9"));
+        assert_eq!(holder_in(locks, nix::sys::stat::makedev(0, 0x1b), 42), None);
+    }
 
     #[test]
     fn calls_of_one_interface_follow_each_other_and_leave_no_file() {

@@ -30,6 +30,7 @@ mod pci;
 pub mod pci_ids;
 mod persist;
 mod ports;
+mod recent;
 pub mod rights;
 pub mod signals;
 mod sockets;
@@ -46,6 +47,7 @@ use std::time::{Duration, Instant};
 
 use self::beneath::OpenDirs;
 use self::netlink::devlink::Devlink;
+use self::recent::Recent;
 use self::sockets::Sockets;
 use crate::engine::neighbours::{Found, Neighbours, Place};
 use crate::engine::watch::Listen;
@@ -72,6 +74,8 @@ pub struct Host {
     sockets: Sockets,
     /// Directories of records.
     dirs: OpenDirs,
+    /// What the next step asks for again.
+    recent: Recent,
 }
 
 impl Host {
@@ -84,6 +88,7 @@ impl Host {
             aliases: OnceLock::new(),
             sockets: Sockets::default(),
             dirs: OpenDirs::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -386,7 +391,12 @@ impl Kernel for Host {
 
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         self.must_be_live()?;
-        self.inspect_device(device, hint)
+        self.inspect_device(device, hint, false)
+    }
+
+    fn inspect_with_ip(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
+        self.must_be_live()?;
+        self.inspect_device(device, hint, true)
     }
 
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
@@ -431,6 +441,7 @@ impl Kernel for Host {
     fn let_go(&self) {
         self.sockets.close();
         self.dirs.close();
+        self.recent.forget();
     }
 
     fn pause(&self, time: Duration) {

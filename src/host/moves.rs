@@ -21,6 +21,7 @@ use super::sockets::Lent;
 use super::{Host, netns, ports, sysfs};
 use crate::error::{Error, Result, libc_errno};
 use crate::model::ids::DeviceId;
+use crate::model::link::Link;
 use crate::model::record::NetnsId;
 use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Route, Step};
 
@@ -61,17 +62,21 @@ impl Host {
     fn at(&self, step: &Step, device: &DeviceId, at: &Place) -> Result<(Lent<'_>, u32)> {
         let gone = || self.refused(step, libc_errno::ENODEV);
         match at {
-            Place::Host => {
-                let ifindex = super::apply::ifindex(&self.device_dir(device), device.port());
-                Ok((self.sockets.here()?, ifindex.ok_or_else(gone)?))
-            }
+            Place::Host => Ok((self.sockets.here()?, self.ifindex(device).ok_or_else(gone)?)),
             Place::Netns(id) => {
-                let mut netlink = self.sockets.at(id)?.ok_or_else(gone)?;
-                let links = netlink.names()?;
-                let own = ports::own_in(&links, device, id)?.ok_or_else(gone)?;
-                Ok((netlink, own.ifindex))
+                let (netlink, link) = self.link_at(step, device, id)?;
+                Ok((netlink, link.ifindex))
             }
         }
+    }
+
+    /// A socket in a namespace, and the device's interface there.
+    fn link_at(&self, step: &Step, device: &DeviceId, at: &NetnsId) -> Result<(Lent<'_>, Link)> {
+        let gone = || self.refused(step, libc_errno::ENODEV);
+        let mut netlink = self.sockets.at(at)?.ok_or_else(gone)?;
+        let links = netlink.names()?;
+        let own = ports::own_in(&links, device, at)?.ok_or_else(gone)?;
+        Ok((netlink, own))
     }
 
     /// Down and renamed in one message where it is, then moved: the host never sees another name.
@@ -165,12 +170,10 @@ impl Host {
         at: &NetnsId,
         config: &IpConfig,
     ) -> Result<Outcome> {
-        let (mut netlink, ifindex) = self.at(step, device, &Place::Netns(at.clone()))?;
+        let (mut netlink, link) = self.link_at(step, device, at)?;
         // Entered for what only /proc/sys has.
-        let work = || -> Result<std::result::Result<(), Refused>> {
-            Ok(configure_here(&mut netlink, ifindex, config))
-        };
-        let done = netns::enter(&at.path, Some(at), work)?;
+        let done =
+            netns::visit(&at.path, Some(at), || Ok(configure_here(&mut netlink, &link, config)))?;
         match done {
             None => Err(self.refused(step, libc_errno::ENODEV)),
             Some(Ok(())) => Ok(Outcome::Changed),
@@ -192,7 +195,7 @@ fn flags(set: &LinkSet) -> (u32, u32) {
 
 /// The number of the device's interface in the namespace of this thread.
 pub(super) fn ifindex_here(device: &DeviceId) -> Result<Option<u32>> {
-    Ok(inside(device)?.map(|link| link.ifindex))
+    Ok(inside(device)?.map(|(link, _)| link.ifindex))
 }
 
 fn altnames(ifindex: u32, names: &[String]) -> LinkMessage {
@@ -206,10 +209,10 @@ fn altnames(ifindex: u32, names: &[String]) -> LinkMessage {
 /// In the namespace of this thread: what must be set before "up", addresses, up, routes.
 fn configure_here(
     netlink: &mut Netlink,
-    ifindex: u32,
+    link: &Link,
     config: &IpConfig,
 ) -> std::result::Result<(), Refused> {
-    let name = netlink.link(ifindex)?.name;
+    let (ifindex, name) = (link.ifindex, &link.name);
     // The kernel tells neighbours by itself when the link comes up; a new IPv6 address can be used
     // at once, without a second of waiting whether it is a duplicate. A kernel without IPv6, or a
     // read-only /proc/sys, is no reason to fail.

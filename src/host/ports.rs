@@ -94,8 +94,7 @@ impl Inside {
 }
 
 /// The name of the interface that a port of the device in this sysfs directory has on the host.
-pub fn netdev(dir: &Path, port: u16) -> Option<String> {
-    let dir = Dir::open(dir)?;
+pub fn netdev(dir: &Dir, port: u16) -> Option<String> {
     let mut names = dir.names("net");
     let is_other = |port: Option<String>| port.is_some_and(|port| is_representor(&port));
     // Of one interface there is nothing to tell, but that it is no representor.

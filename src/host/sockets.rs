@@ -32,7 +32,7 @@ impl Sockets {
         let at = Some((netns.device, netns.inode));
         let netlink = match self.take(at) {
             Some(netlink) => netlink,
-            None => match netns::enter(&netns.path, Some(netns), Netlink::route)? {
+            None => match netns::visit(&netns.path, Some(netns), Netlink::route)? {
                 Some(netlink) => netlink,
                 None => return Ok(None),
             },

@@ -4,12 +4,12 @@
 //! A file is written beside its place, synced and renamed, and its directory synced: it is there
 //! whole or not at all.
 
-use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Host;
 use super::beneath::Dir;
 use super::neighbours::DIR;
+use super::sysfs;
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{DeviceId, PciAddress};
@@ -205,11 +205,10 @@ impl Store for Host {
 
     fn moment(&self) -> Result<Moment> {
         let path = self.root.join("proc/sys/kernel/random/boot_id");
-        let boot_id = fs::read_to_string(&path)
-            .map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
+        let boot_id = sysfs::value_or_error(&path)?;
         // Of a clock before 1970 nothing depends but what is shown.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(Moment { boot_id: boot_id.trim().to_owned(), time })
+        Ok(Moment { boot_id, time })
     }
 }
 

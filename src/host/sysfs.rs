@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
+use rustix::fs::RawDir;
 
 use crate::error::{Error, Result, libc_errno};
 
@@ -34,10 +37,7 @@ impl Dir {
     pub fn text(&self, name: &str) -> Option<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = nix::fcntl::openat(&self.0, name, flags, Mode::empty()).ok()?;
-        let mut bytes = [0; LONGEST];
-        // An attribute is handed out whole by one read.
-        let length = nix::unistd::read(&file, &mut bytes).ok()?;
-        trimmed(&bytes[..length])
+        attribute(file)
     }
 
     /// A decimal number.
@@ -58,15 +58,41 @@ impl Dir {
     /// Names in a directory in it, sorted; none where it is missing.
     pub fn names(&self, name: &str) -> Vec<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let Ok(dir) = nix::dir::Dir::openat(&self.0, name, flags, Mode::empty()) else {
-            return Vec::new();
-        };
-        let names = dir.into_iter().flatten();
-        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> = names.filter(|name| name != "." && name != "..").collect();
-        names.sort_unstable();
-        names
+        let dir = nix::fcntl::openat(&self.0, name, flags, Mode::empty());
+        dir.map_or_else(|_| Vec::new(), |dir| entries(&dir).0)
     }
+
+    /// Its number on its file system, which no other directory of this boot had or will have (kernel:
+    /// fs/kernfs/dir.c, `__kernfs_new_node`).
+    pub fn inode(&self) -> Option<u64> {
+        fstat(&self.0).ok().map(|meta| meta.st_ino)
+    }
+}
+
+/// What an open attribute says. It is handed out whole by one read.
+fn attribute(file: impl AsFd) -> Option<String> {
+    let mut bytes = [0; LONGEST];
+    let length = nix::unistd::read(file, &mut bytes).ok()?;
+    trimmed(&bytes[..length])
+}
+
+/// Names in an open directory, sorted, and why there may be more of them.
+pub(super) fn entries(dir: impl AsFd) -> (Vec<String>, Option<io::Error>) {
+    let mut buffer = [const { MaybeUninit::uninit() }; 16 << 10];
+    let mut dir = RawDir::new(dir, &mut buffer);
+    let (mut names, mut failed) = (Vec::new(), None);
+    while let Some(entry) = dir.next() {
+        match entry {
+            Ok(entry) => names.push(entry.file_name().to_string_lossy().into_owned()),
+            Err(errno) => {
+                failed = Some(errno.into());
+                break;
+            }
+        }
+    }
+    names.retain(|name| name != "." && name != "..");
+    names.sort_unstable();
+    (names, failed)
 }
 
 pub(super) fn parse_hex(text: &str) -> Option<u32> {
@@ -77,10 +103,15 @@ fn last_part(target: &Path) -> Option<String> {
     Some(target.file_name()?.to_string_lossy().into_owned())
 }
 
-/// As [`Dir::text`].
+/// A whole file, of whatever length, as [`Dir::text`].
 pub fn text(path: &Path) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     trimmed(&bytes)
+}
+
+/// A short one, as [`Dir::text`].
+pub fn value(path: &Path) -> Option<String> {
+    attribute(fs::File::open(path).ok()?)
 }
 
 fn trimmed(bytes: &[u8]) -> Option<String> {
@@ -89,19 +120,28 @@ fn trimmed(bytes: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// A short one that must be there.
+pub fn value_or_error(path: &Path) -> Result<String> {
+    let file = fs::File::open(path);
+    let file =
+        file.map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
+    attribute(file)
+        .ok_or_else(|| Error::os(format_args!("reading {}", path.display()), libc_errno::EIO))
+}
+
 /// A decimal number.
 pub fn number<T: std::str::FromStr>(path: &Path) -> Option<T> {
-    text(path)?.parse().ok()
+    value(path)?.parse().ok()
 }
 
 /// A hexadecimal number with or without `0x` before it.
 pub fn hex(path: &Path) -> Option<u32> {
-    parse_hex(&text(path)?)
+    parse_hex(&value(path)?)
 }
 
 /// `1`, `0`, `Y` or `N`.
 pub fn switch(path: &Path) -> Option<bool> {
-    match text(path)?.as_str() {
+    match value(path)?.as_str() {
         "1" | "Y" => Some(true),
         "0" | "N" => Some(false),
         _ => None,
@@ -115,18 +155,18 @@ pub fn link_name(path: &Path) -> Option<String> {
 
 /// Names in a directory, sorted; none where it is missing.
 pub fn names(path: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-    let mut names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort_unstable();
-    names
+    open_dir(path).map_or_else(|_| Vec::new(), |dir| entries(&dir).0)
+}
+
+fn open_dir(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_DIRECTORY).open(path)
 }
 
 /// Names in a directory; a missing one has none, an unreadable one is an error: "no rights" must
 /// not look like "no devices".
 pub fn names_or_error(path: &Path) -> Result<Vec<String>> {
-    match fs::read_dir(path) {
-        Ok(_) => Ok(names(path)),
+    match open_dir(path) {
+        Ok(dir) => Ok(entries(&dir).0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::io(format_args!("reading {}", path.display()), &error)),
     }

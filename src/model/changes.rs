@@ -1,6 +1,6 @@
 //! What became of PFs and VFs between two looks.
 
-use super::ids::DeviceId;
+use super::ids::{DeviceId, Guid};
 use super::inventory::{Inventory, Pf, Vf};
 
 /// One thing that happened.
@@ -143,11 +143,15 @@ fn vf_facts(vf: &Vf) -> Vec<Fact> {
         ("mac", text(vf.mac())),
         ("vlan", settings.vlan.map(|tag| tag.id.to_string())),
         ("vlan_qos", settings.vlan.map(|tag| tag.qos.to_string())),
+        ("vlan_proto", settings.vlan.map(|tag| tag.proto.to_string())),
         ("trust", switch(settings.trust)),
         ("spoofchk", switch(settings.spoofchk)),
         ("link_state", text(settings.link_state)),
         ("min_tx_rate", text(settings.min_tx_rate)),
         ("max_tx_rate", text(settings.max_tx_rate)),
+        ("query_rss", switch(settings.query_rss)),
+        ("node_guid", text(settings.node_guid.map(Guid))),
+        ("port_guid", text(settings.port_guid.map(Guid))),
         ("mtu", link.and_then(|link| text(link.mtu))),
         ("up", link.and_then(|link| switch(link.up))),
         ("operstate", link.and_then(|link| link.operstate.clone())),
@@ -206,6 +210,19 @@ mod tests {
             ]
         );
         assert_eq!(between(&now, &now), []);
+        // Every setting of a VF is one whose change is told.
+        let settings = |text| serde_json::from_str::<VfSettings>(text).unwrap();
+        let mut other = host(&[(0, Some("vfio-pci"), Some(true)), (2, None, None)]);
+        other.pfs[0].vfs[0].settings = Some(settings(
+            r#"{"mac":"02:00:00:00:00:01","vlan":{"id":5,"qos":1,"proto":"802.1ad"},"min_tx_rate":1,
+            "max_tx_rate":2,"spoofchk":true,"trust":false,"link_state":"disable","query_rss":true,
+            "node_guid":1,"port_guid":2}"#,
+        ));
+        let told: Vec<&str> =
+            between(&now, &other).iter().filter_map(|event| event.attribute).collect();
+        let all = "admin_mac vlan vlan_qos vlan_proto trust spoofchk link_state min_tx_rate max_tx_rate \
+            query_rss node_guid port_guid";
+        assert_eq!(told.join(" "), all);
         let none = Inventory::default();
         assert_eq!(words(&between(&none, &before)), ["eth0 added", "eth0#0 added", "eth0#1 added"]);
         assert_eq!(

@@ -61,6 +61,11 @@ impl PciAddress {
     pub fn function(self) -> u8 {
         self.function
     }
+
+    /// Bus, device and function in one number, within its domain (PCI Express 5.0 section 2.2.4.2).
+    pub fn routing_id(self) -> u32 {
+        u32::from(self.bus) << 8 | u32::from(self.device) << 3 | u32::from(self.function)
+    }
 }
 
 impl fmt::Display for PciAddress {

@@ -37,9 +37,9 @@ pub struct Seen {
     pub ports: Vec<DeviceId>,
     /// Device node through which a user-space driver uses it.
     pub node: Option<String>,
-    /// Addresses of its interface, when that is in another namespace.
+    /// Addresses of its interface, when that is in another namespace and they were asked for.
     pub addresses: Vec<Cidr>,
-    /// Routes through its interface, when that is in another namespace: `default` or a CIDR, with
+    /// Routes through its interface, likewise: `default` or a CIDR, with
     /// ` via ` and the next hop, where it has one. Those that the kernel makes for an address are left
     /// out.
     pub routes: Vec<String>,

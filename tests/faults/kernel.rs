@@ -883,6 +883,11 @@ impl Kernel for FakeKernel {
     }
 
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
+        let seen = self.inspect_with_ip(device, hint)?;
+        Ok(Seen { addresses: Vec::new(), routes: Vec::new(), ..seen })
+    }
+
+    fn inspect_with_ip(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
         let world = self.world.borrow();
         let index = index_of(device);
         let vf = world.vfs.get(&index);

@@ -9,6 +9,7 @@ pub mod vf;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -39,6 +40,12 @@ const NLMSGHDR: usize = 16;
 const ANSWER_WITHIN_SECONDS: i64 = 30;
 /// A PF with 512 VFs answers in a datagram of 100 KiB. What is not filled takes no memory.
 const LARGEST_DATAGRAM: usize = 4 << 20;
+
+thread_local! {
+    /// For one answer at a time, whichever socket it comes from.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A dump that changes interrupt is repeated so often; each takes milliseconds.
 const DUMP_TRIES: usize = 16;
 
@@ -70,7 +77,6 @@ impl Refused {
 pub struct Netlink {
     socket: Socket,
     sequence: u32,
-    buffer: Vec<u8>,
     /// Whether a request was sent whose answer did not end.
     is_waiting: bool,
 }
@@ -98,8 +104,7 @@ impl Netlink {
             Ok(socket)
         };
         let socket = open().map_err(|error| Error::io("opening a netlink socket", &error))?;
-        let buffer = Vec::with_capacity(LARGEST_DATAGRAM);
-        Ok(Self { socket, sequence: 0, buffer, is_waiting: false })
+        Ok(Self { socket, sequence: 0, is_waiting: false })
     }
 
     /// Whether every request was answered.
@@ -131,7 +136,7 @@ impl Netlink {
         let mask = vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats];
         request.attributes.push(LinkAttribute::ExtMask(mask));
         let mut found = None;
-        self.exchange(RouteNetlinkMessage::GetLink(request), NLM_F_ACK, &mut |_, payload| {
+        self.exchange(RouteNetlinkMessage::GetLink(request), 0, &mut |_, payload| {
             found = link::parse(payload).or(found.take());
         })?;
         found.ok_or(Refused { errno: nix::libc::ENODEV, text: None })
@@ -170,7 +175,7 @@ impl Netlink {
         request: RouteNetlinkMessage,
         read: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<(), Refused> {
-        self.exchange(request, NLM_F_ACK, read).map(|_| ())
+        self.exchange(request, 0, read).map(|_| ())
     }
 
     /// Sends a request that is only acknowledged.
@@ -208,7 +213,8 @@ impl Netlink {
     }
 
     /// Sends a request and hands over each answer until the acknowledgement, the end of the dump,
-    /// or an error. Returns whether the answers are marked as interrupted.
+    /// or an error; the only one, where neither is asked for. Returns whether the answers are marked as
+    /// interrupted.
     pub fn exchange<M>(
         &mut self,
         request: M,
@@ -229,10 +235,32 @@ impl Netlink {
         self.is_waiting = true;
         self.socket.send(&bytes, 0).map_err(|error| Refused::io(&error))?;
 
+        let mut buffer = BUFFER.take();
+        buffer.clear();
+        buffer.reserve(LARGEST_DATAGRAM);
+        let done = self.hear_out(flags, &mut buffer, each);
+        BUFFER.set(buffer);
+        done
+    }
+
+    /// Reads until the answer has ended.
+    fn hear_out(
+        &mut self,
+        flags: u16,
+        buffer: &mut Vec<u8>,
+        each: &mut dyn FnMut(u16, &[u8]),
+    ) -> std::result::Result<bool, Refused> {
         let mut interrupted = false;
         loop {
-            self.receive()?;
-            if let Some(end) = answers(&self.buffer, self.sequence, &mut interrupted, each) {
+            self.receive(buffer)?;
+            let mut answered = false;
+            let mut each = |kind, payload: &[u8]| {
+                answered = true;
+                each(kind, payload);
+            };
+            let end = answers(buffer, self.sequence, &mut interrupted, &mut each);
+            let is_single = flags & (NLM_F_ACK | NLM_F_DUMP) == 0;
+            if let Some(end) = end.or_else(|| (answered && is_single).then_some(Ok(()))) {
                 self.is_waiting = false;
                 return end.map(|()| interrupted);
             }
@@ -240,11 +268,11 @@ impl Netlink {
     }
 
     /// Fills the buffer with one datagram.
-    fn receive(&mut self) -> std::result::Result<(), Refused> {
+    fn receive(&self, buffer: &mut Vec<u8>) -> std::result::Result<(), Refused> {
         loop {
-            self.buffer.clear();
-            match self.socket.recv(&mut self.buffer, MSG_TRUNC) {
-                Ok(length) if length > self.buffer.len() => {
+            buffer.clear();
+            match self.socket.recv(buffer, MSG_TRUNC) {
+                Ok(length) if length > buffer.len() => {
                     let text = format!("an answer of {length} bytes is more than can be read");
                     return Err(Refused { errno: nix::libc::EMSGSIZE, text: Some(text) });
                 }
