@@ -149,10 +149,12 @@ impl Host {
         if hint.is_none() {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its
             // interface somewhere.
-            let class = dir.as_ref().and_then(|dir| dir.hex("class"));
-            let is_network = class.is_some_and(|class| class >> 16 == 0x02);
+            let is_network = || {
+                let class = dir.as_ref().and_then(|dir| dir.hex("class"));
+                class.is_some_and(|class| class >> 16 == 0x02)
+            };
             let has_netdev = facts.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
-            let must = is_network && has_netdev && seen.vf_of.is_some();
+            let must = seen.link.is_none() && has_netdev && seen.vf_of.is_some() && is_network();
             seen.users = users(&mut netlink, &facts, alias, &seen, (&here, must))?;
         }
         Ok(seen)

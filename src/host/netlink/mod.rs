@@ -33,8 +33,6 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
-/// Size of the `struct nlmsghdr` that an error repeats of its request.
-const NLMSGHDR: usize = 16;
 
 /// The kernel answers at once, but for whoever holds the RTNL lock: nobody does for this long.
 const ANSWER_WITHIN_SECONDS: i64 = 30;
@@ -96,7 +94,6 @@ impl Netlink {
         let open = || -> io::Result<Socket> {
             let socket = Socket::new(protocol)?;
             socket.set_ext_ack(true)?;
-            socket.set_cap_ack(true)?;
             // SAFETY-free borrow: the descriptor lives as long as `socket`.
             let timeout = TimeVal::seconds(ANSWER_WITHIN_SECONDS);
             setsockopt(&Borrowed(&socket), sockopt::ReceiveTimeout, &timeout)?;
@@ -320,8 +317,8 @@ fn answers(
         *interrupted |= answer.flags() & NLM_F_DUMP_INTR != 0;
         let payload = answer.payload();
         match answer.message_type() {
-            NLMSG_ERROR | NLMSG_DONE => {
-                return Some(refusal(payload, answer.flags()).map_or(Ok(()), Err));
+            kind @ (NLMSG_ERROR | NLMSG_DONE) => {
+                return Some(refusal(kind, payload, answer.flags()).map_or(Ok(()), Err));
             }
             kind => each(kind, payload),
         }
@@ -330,13 +327,19 @@ fn answers(
 }
 
 /// The refusal that an error or the end of a dump carries; `None`: it is an acknowledgement.
-fn refusal(payload: &[u8], flags: u16) -> Option<Refused> {
+fn refusal(kind: u16, payload: &[u8], flags: u16) -> Option<Refused> {
     let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
     if code == 0 {
         return None;
     }
+    // A refusal repeats its request whole before them, the end of a dump does not.
+    let request = || payload.get(4..)?.first_chunk().map(|length| u32::from_ne_bytes(*length));
+    let tlvs = || match kind {
+        NLMSG_DONE => payload.get(4..),
+        _ => payload.get(4 + attrs::align(request()? as usize)..),
+    };
     let text = (flags & NLM_F_ACK_TLVS != 0)
-        .then(|| payload.get(4 + NLMSGHDR..))
+        .then(tlvs)
         .flatten()
         .and_then(|tlvs| Attrs::new(tlvs).find(NLMSGERR_ATTR_MSG))
         .map(attrs::Attr::text);
@@ -349,8 +352,23 @@ mod tests {
 
     #[test]
     fn a_refusal_of_any_number_is_one() {
-        let errno = |code: i32| refusal(&code.to_ne_bytes(), 0).map(|refused| refused.errno);
+        let errno =
+            |code: i32| refusal(NLMSG_ERROR, &code.to_ne_bytes(), 0).map(|refused| refused.errno);
         assert_eq!([0, -95, 95].map(errno), [None, Some(95), Some(95)]);
         assert_eq!(errno(i32::MIN), Some(i32::MAX));
+    }
+
+    #[test]
+    fn the_kernels_sentence_stands_after_the_request() {
+        let request: Vec<u8> = [20u32.to_ne_bytes(), [0; 4], [0; 4], [0; 4], [7; 4]].concat();
+        let sentence = [&[9, 0, NLMSGERR_ATTR_MSG.to_ne_bytes()[0], 0][..], b"Oops\0"].concat();
+        let payload = [&(-22i32).to_ne_bytes()[..], &request, &sentence].concat();
+        let text = |kind, payload: &[u8]| refusal(kind, payload, NLM_F_ACK_TLVS).unwrap().text;
+        assert_eq!(text(NLMSG_ERROR, &payload).as_deref(), Some("Oops"));
+        assert_eq!(text(NLMSG_ERROR, &payload[..9]), None);
+        let endless = [&(-22i32).to_ne_bytes()[..], &[0xff; 16]].concat();
+        assert_eq!(text(NLMSG_ERROR, &endless), None);
+        let end_of_dump = [&payload[..4], &sentence].concat();
+        assert_eq!(text(NLMSG_DONE, &end_of_dump).as_deref(), Some("Oops"));
     }
 }
