@@ -10,10 +10,10 @@ RELEASE_CARGO = env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS $(CARGO) --config "$
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb reproducible sbom clean
+.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb rpm reproducible sbom clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## Show the tool at work on a real kernel with two SR-IOV cards
 	@tests/vm/setup
@@ -39,7 +39,7 @@ soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every e
 lint: ## Formatting, clippy with warnings denied, shellcheck, man pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
-	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/remap packaging/reproducible packaging/sbom packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
+	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/common.sh packaging/deb packaging/rpm packaging/remap packaging/reproducible packaging/sbom packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
 	@mandoc -Tlint man/*.8
 
 docs: ## Generate completions and man pages from the command line's definition
@@ -79,6 +79,9 @@ install: build ## Install below $(DESTDIR)$(PREFIX)
 
 deb: build sbom ## Make the Debian package
 	@packaging/deb $(RELEASE) target target/sbom.cdx.json
+
+rpm: build sbom ## Make the package for RPM's distributions
+	@packaging/rpm $(RELEASE) target target/sbom.cdx.json
 
 reproducible: ## Build HEAD twice from clean checkouts: the same bytes, and their SHA-256
 	@packaging/reproducible
