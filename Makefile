@@ -4,14 +4,16 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 TRIPLE := x86_64-unknown-linux-gnu
 RELEASE := target/$(TRIPLE)/release/sriovctl
+# Flags of the environment would replace those of .cargo/config.toml: the binary would not be static, and not the same.
+RELEASE_CARGO = env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS $(CARGO) --config "$$(packaging/remap)"
 # For fuzz.
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb sbom clean
+.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb rpm reproducible sbom clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## Show the tool at work on a real kernel with two SR-IOV cards
 	@tests/vm/setup
@@ -37,7 +39,7 @@ soak: ## Hours in the lab: 10,000 ADDs and DELs, every call failing with every e
 lint: ## Formatting, clippy with warnings denied, shellcheck, man pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets -- -D warnings
-	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/deb packaging/sbom packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
+	@shellcheck -x -P SCRIPTDIR tests/run tests/vm/setup tests/vm/lab tests/vm/demo tests/vm/session tests/vm/lab.d/common.sh .ci/run packaging/common.sh packaging/deb packaging/rpm packaging/remap packaging/reproducible packaging/sbom packaging/postinst packaging/prerm packaging/postrm contrib/kubernetes/entrypoint.sh
 	@mandoc -Tlint man/*.8
 
 docs: ## Generate completions and man pages from the command line's definition
@@ -50,7 +52,7 @@ picture: ## Make docs/terminal.svg from a session in the lab
 	@target/$(TRIPLE)/debug/examples/picture < target/session.txt > docs/terminal.svg
 
 bench: build ## Time the lists on made-up hosts of 1 to 4096 VFs
-	@$(CARGO) bench --quiet --bench list
+	@$(RELEASE_CARGO) bench --quiet --bench list
 
 fuzz: ## Look for input that breaks a parser: TARGET=netlink SECONDS=60
 	@mkdir -p fuzz/target/corpus/$(TARGET)
@@ -62,7 +64,7 @@ fuzz-min: ## Keep of what `make fuzz` found what reaches further than the corpus
 		-set_cover_merge=1 -use_counters=0 -max_len=4096
 
 build: ## Build the static release binary
-	@$(CARGO) build --release --quiet
+	@$(RELEASE_CARGO) build --release --locked --quiet
 	@ls -l $(RELEASE)
 
 install: build ## Install below $(DESTDIR)$(PREFIX)
@@ -77,6 +79,12 @@ install: build ## Install below $(DESTDIR)$(PREFIX)
 
 deb: build sbom ## Make the Debian package
 	@packaging/deb $(RELEASE) target target/sbom.cdx.json
+
+rpm: build sbom ## Make the package for RPM's distributions
+	@packaging/rpm $(RELEASE) target target/sbom.cdx.json
+
+reproducible: ## Build HEAD twice from clean checkouts: the same bytes, and their SHA-256
+	@packaging/reproducible
 
 sbom: ## Write what the binary is made of (CycloneDX) to target/sbom.cdx.json
 	@mkdir -p target

@@ -102,6 +102,7 @@ pub const SCENARIOS: &[Scenario] = &[
         checks![
             counts::calls_cost_no_more_than_they_did,
             package::it_installs_works_and_purges_clean,
+            package::the_rpm_installs_works_and_erases_clean,
             package::every_recipe_of_the_readme_runs,
             package::every_example_of_the_man_pages_runs,
         ],

@@ -1,4 +1,4 @@
-//! The Debian package, and every command that the documents show.
+//! The packages, and every command that the documents show.
 
 use std::collections::BTreeSet;
 
@@ -9,31 +9,38 @@ use super::attach::records;
 use crate::guest::{Done, SRIOVCTL, ok, sh};
 
 /// Where a package leaves something.
-const PLACES: &str = "/usr/sbin /usr/share/man/man8 /usr/share/bash-completion/completions /usr/share/zsh/vendor-completions \
-    /usr/share/fish /lib/systemd/system /usr/share/doc/sriovctl /etc/sriovctl /etc/udev/rules.d /etc/systemd/system /opt/cni /var/lib/cni";
+const PLACES: &str = "/usr/sbin /usr/share/man/man8 /usr/share/bash-completion/completions /usr/share/zsh /usr/share/fish \
+    /lib/systemd/system /usr/share/doc/sriovctl /usr/share/licenses /etc/sriovctl /etc/sriovctl.* /etc/udev/rules.d \
+    /etc/systemd/system /opt/cni /var/lib/cni";
 
-pub fn it_installs_works_and_purges_clean() {
+/// Where every package has these.
+const FILES: [&str; 6] = [
+    "/usr/sbin/sriovctl",
+    "/usr/share/man/man8/sriovctl-apply.8.gz",
+    "/usr/share/bash-completion/completions/sriovctl",
+    "/usr/share/fish/vendor_completions.d/sriovctl.fish",
+    "/lib/systemd/system/sriovctl.service",
+    "/etc/sriovctl",
+];
+
+fn files() -> BTreeSet<String> {
+    let found = ok(&format!("find {PLACES} 2>/dev/null | sort"));
+    found.lines().map(str::to_owned).collect()
+}
+
+/// Makes a package twice, which must be the same, and leaves it as `/tmp/a/*.deb`, or `*.rpm`.
+fn made_twice(kind: &str) {
     let here = env!("CARGO_MANIFEST_DIR");
     ok(&format!(
         "cd {here}; strip -o /tmp/sriovctl.bin $S; mkdir -p /tmp/a /tmp/b; export SOURCE_DATE_EPOCH=1700000000 LEVEL=0
-        packaging/deb /tmp/sriovctl.bin /tmp/a; packaging/deb /tmp/sriovctl.bin /tmp/b; cmp /tmp/a/*.deb /tmp/b/*.deb"
+        packaging/{kind} /tmp/sriovctl.bin /tmp/a; packaging/{kind} /tmp/sriovctl.bin /tmp/b; cmp /tmp/a/*.{kind} /tmp/b/*.{kind}"
     ));
-    let list = || ok(&format!("find {PLACES} 2>/dev/null | sort"));
-    let before = list();
-    ok("dpkg -i /tmp/a/*.deb");
-    let new: BTreeSet<String> = list().lines().map(str::to_owned).collect();
-    for path in [
-        "/usr/sbin/sriovctl",
-        "/usr/share/man/man8/sriovctl-apply.8.gz",
-        "/usr/share/bash-completion/completions/sriovctl",
-        "/usr/share/zsh/vendor-completions/_sriovctl",
-        "/usr/share/fish/vendor_completions.d/sriovctl.fish",
-        "/lib/systemd/system/sriovctl.service",
-        "/etc/sriovctl",
-    ] {
-        assert!(new.contains(path), "no {path}");
-    }
-    ok("systemd-analyze verify --man=no /lib/systemd/system/sriovctl.service
+}
+
+/// Uses what was installed so that it leaves all that it can.
+fn used() {
+    ok("cmp /tmp/sriovctl.bin /usr/sbin/sriovctl
+        systemd-analyze verify --man=no /lib/systemd/system/sriovctl.service
         printf 'version: 1\\npfs:\\n- pf: eth0\\n  numvfs: 2\\n' > /tmp/host.yaml
         /usr/sbin/sriovctl apply /tmp/host.yaml --persist; /usr/sbin/sriovctl cni --install
         /usr/sbin/sriovctl bind-dpdk --persist 'eth0#1'; /usr/sbin/sriovctl bind-dpdk --restore 'eth0#1'
@@ -43,14 +50,61 @@ pub fn it_installs_works_and_purges_clean() {
     let units = ok(&format!("test ! -e /etc/systemd/system/sriovctl.service && readlink {unit}"));
     let place = units.strip_suffix("/systemd/system/sriovctl.service");
     assert!(place == Some("/lib") || place == Some("/usr/lib"), "{units}");
+}
+
+/// What is there now and was not before, but for directories that others use as well.
+fn left_behind(before: &BTreeSet<String>) -> Vec<String> {
+    let made_before = [
+        "/opt/cni",
+        "/opt/cni/bin",
+        "/var/lib/cni",
+        "/etc/udev/rules.d",
+        // RPM's distributions have these.
+        "/usr/share/licenses",
+        "/usr/share/zsh/site-functions",
+    ];
+    let now = files();
+    let left = now.difference(before).filter(|path| !made_before.contains(&path.as_str()));
+    left.cloned().collect()
+}
+
+pub fn it_installs_works_and_purges_clean() {
+    made_twice("deb");
+    let before = files();
+    ok("dpkg -i /tmp/a/*.deb");
+    let new = files();
+    for path in FILES.into_iter().chain(["/usr/share/zsh/vendor-completions/_sriovctl"]) {
+        assert!(new.contains(path), "no {path}");
+    }
+    used();
     ok("dpkg --purge sriovctl");
-    let now = list();
-    let left: Vec<&str> =
-        now.lines().filter(|path| !before.lines().any(|known| known == *path)).collect();
-    let made_before = ["/opt/cni", "/opt/cni/bin", "/var/lib/cni", "/etc/udev/rules.d"];
-    let left: Vec<&&str> = left.iter().filter(|path| !made_before.contains(*path)).collect();
+    let left = left_behind(&before);
     assert!(left.is_empty(), "left behind: {left:?}");
     ok("rm -rf /tmp/a /tmp/b");
+}
+
+pub fn the_rpm_installs_works_and_erases_clean() {
+    made_twice("rpm");
+    let before = files();
+    // A database of its own: this machine has dpkg's, which knows the shell that scripts need.
+    let rpm = "rpm --dbpath /tmp/rpmdb --nodeps";
+    ok(&format!("{rpm} --install /tmp/a/*.rpm; {rpm} --verify sriovctl"));
+    let new = files();
+    let own = ["/usr/share/zsh/site-functions/_sriovctl", "/usr/share/licenses/sriovctl/LICENSE"];
+    for path in FILES.into_iter().chain(own) {
+        assert!(new.contains(path), "no {path}");
+    }
+    used();
+    // An update takes nothing away: the links, the rules and what is applied at boot stay.
+    let used = files();
+    ok(&format!("{rpm} --upgrade --replacepkgs --replacefiles /tmp/a/*.rpm"));
+    assert_eq!(files(), used);
+    ok(&format!("{rpm} --erase sriovctl"));
+    // What rpm's users expect of what an administrator wrote.
+    ok("cmp /tmp/host.yaml /etc/sriovctl.rpmsave/host.yaml; rm -r /etc/sriovctl.rpmsave");
+    let left = left_behind(&before);
+    assert!(left.is_empty(), "left behind: {left:?}");
+    ok("rm -rf /tmp/a /tmp/b /tmp/rpmdb");
 }
 
 /// A host as the documents have it: its names, its users, its container.
