@@ -1,5 +1,9 @@
 //! The door: by name and environment it is decided who comes in.
 
+#![no_main]
+
+mod start;
+
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -10,22 +14,62 @@ use sriovctl::host::{limits, rights};
 use sriovctl::model::rights::{CNI, LIST, NONE, Rights};
 use sriovctl::{cli, cni, commands, host};
 
-fn main() -> ExitCode {
+/// Who comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// A container runtime, to the plugin.
+    Runtime,
+    /// A container runtime, to the plugin for addresses.
+    RuntimeForAddresses,
+    /// Anybody else.
+    People,
+}
+
+fn run() -> ExitCode {
     // Before anything of the caller's is read.
     if rights::are_borrowed() {
-        return commands::refuse(&rights::borrowed());
+        return refuse_borrowed();
     }
-    let args: Vec<OsString> = std::env::args_os().collect();
-    let name = args.first().and_then(|name| Path::new(name).file_name()?.to_str());
-    // Before anything else: a runtime waits for this a hundred times when a node starts.
-    match name {
-        Some("sriov") => return plugin(),
-        Some("fixipam") => return fixipam(),
-        _ if args.len() <= 1 && std::env::var_os("CNI_COMMAND").is_some() => return plugin(),
+    let caller = caller();
+    // Before anything else: a runtime waits for this a hundred times when a node starts. Nothing of the host is needed, and
+    // no right is there for longer than that.
+    if caller != Caller::People && std::env::var_os("CNI_COMMAND").is_some_and(|is| is == "VERSION")
+    {
+        return cni::say_versions(&env, &mut std::io::stdout());
+    }
+    match caller {
+        Caller::Runtime => plugin(),
+        Caller::RuntimeForAddresses => fixipam(),
+        Caller::People => people(),
+    }
+}
+
+/// By its name, or as `sriovctl cni`. The whole command line, which knows `cni` among options too, takes longer to build
+/// than all the rest of an answer to VERSION.
+fn caller() -> Caller {
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_default();
+    match name.as_encoded_bytes().rsplit(|byte| *byte == b'/').next() {
+        Some(b"sriov") => return Caller::Runtime,
+        Some(b"fixipam") => return Caller::RuntimeForAddresses,
         _ => {}
     }
+    let is_plain = args.next().is_none_or(|word| word == "cni" && args.next().is_none());
+    let is_called = is_plain && std::env::var_os("CNI_COMMAND").is_some();
+    if is_called { Caller::Runtime } else { Caller::People }
+}
+
+// Each of them has much to say, and none of it shall be brought in from the disk for VERSION.
+
+#[inline(never)]
+fn refuse_borrowed() -> ExitCode {
+    commands::refuse(&rights::borrowed())
+}
+
+#[inline(never)]
+fn people() -> ExitCode {
     if commands::complete::is_asked() {
-        return complete(args);
+        return complete(std::env::args_os().collect());
     }
     match cli::Cli::try_parse() {
         Ok(cli) if commands::serves(&cli) => plugin(),
@@ -59,6 +103,7 @@ fn complete(words: Vec<OsString>) -> ExitCode {
     commands::complete::answer(host::Host::new(Path::new(&root)), words)
 }
 
+#[inline(never)]
 fn plugin() -> ExitCode {
     if let Err(error) = give_up(CNI, true) {
         return error;
@@ -68,6 +113,7 @@ fn plugin() -> ExitCode {
     cni::run(&env, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &*host)
 }
 
+#[inline(never)]
 fn fixipam() -> ExitCode {
     if let Err(error) = give_up(NONE, false) {
         return error;
@@ -75,11 +121,7 @@ fn fixipam() -> ExitCode {
     cni::run_fixipam(&env, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())
 }
 
-/// What only says which versions it speaks has no time for it.
 fn give_up(needs: Rights, starts_programs: bool) -> Result<(), ExitCode> {
-    if std::env::var_os("CNI_COMMAND").is_some_and(|command| command == "VERSION") {
-        return Ok(());
-    }
     rights::keep_only(needs, starts_programs)
         .map_err(|error| cni::refuse_all(&mut std::io::stdout().lock(), error))
 }

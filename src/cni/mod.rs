@@ -39,6 +39,25 @@ use crate::model::text::printable_json;
 /// Reads a variable of the environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Answers VERSION, for which nothing of the host is needed and nothing is put together: what [`run`] answers,
+/// as it is printed.
+pub fn say_versions(env: Env<'_>, out: &mut dyn Write) -> ExitCode {
+    // Of all that is passed only these can be wrong there.
+    if env("CNI_ARGS").is_some_and(|args| !args.is_empty())
+        && let Err(failure) = Call::read(env)
+    {
+        return refuse(out, &failure, Version::V110);
+    }
+    match out.write_all(VERSIONS.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // the runtime has gone
+    }
+}
+
+/// [`versions`], as it is printed.
+const VERSIONS: &str = "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":\
+    [\"0.1.0\",\"0.2.0\",\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}\n";
+
 /// Serves one call.
 pub fn run<K: Kernel + Store + Surroundings + Neighbours>(
     env: Env<'_>,
@@ -220,4 +239,25 @@ impl<K: Kernel + Store> Job<'_, K> {
 fn is_of(record: &Record, container: &str, ifname: &str) -> bool {
     record.owner.container.as_deref() == Some(container)
         && record.owner.ifname.as_deref() == Some(ifname)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_are_answered_alike_whoever_is_asked() {
+        let mut out = Vec::new();
+        let code = say_versions(&|_| None, &mut out);
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{}\n", versions()));
+        let wrong = |name: &str| match name {
+            "CNI_COMMAND" => Some("VERSION".to_owned()),
+            "CNI_ARGS" => Some("none".to_owned()),
+            _ => None,
+        };
+        let mut out = Vec::new();
+        assert_eq!(say_versions(&wrong, &mut out), ExitCode::FAILURE);
+        assert!(String::from_utf8(out).unwrap().contains("is not KEY=VALUE"));
+    }
 }
