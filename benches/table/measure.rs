@@ -13,8 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// The shortest of some runs, which is what the program costs, and the middle one, which is what it
-/// costs here.
+/// The shortest of some runs, which is what the program costs, and of which ratios are taken: other work on the
+/// machine only adds to it. The middle one is what it costs here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Times {
     pub min: Duration,

@@ -24,7 +24,7 @@ pub fn rows(sriovctl: &str, is_real: bool) -> Vec<Row> {
             &format!("VERSION against {name}, min / median"),
             text(ours),
             text(other),
-            Some(ratio(ours.median, other.median)),
+            Some(ratio(ours.min, other.min)),
         )
     };
     vec![

@@ -59,7 +59,8 @@ fn beside_records() -> Vec<Row> {
     ]
 }
 
-/// What an ADD does until it finds that its VF has no interface: made-up sysfs, real everything else.
+/// What an ADD does until it finds that its VF, the one in the middle, has no interface: made-up sysfs, real
+/// everything else.
 fn beside_vfs() -> Row {
     println!("\nSystem calls of an ADD that is refused, since its VF is made up, by VFs of the PF");
     let mut all = Vec::new();
@@ -68,7 +69,7 @@ fn beside_vfs() -> Row {
         let device = sh(&format!(
             "basename $(readlink {}/sys/bus/pci/devices/0000:80:00.0/virtfn{})",
             tree.root().display(),
-            size - 1
+            size / 2
         ));
         let add = of_device("ADD", 1, &device, &Value::Null);
         let script = "mount --bind \"$0/sys\" /sys && exec \"$@\"";
