@@ -51,8 +51,11 @@ picture: ## Make docs/terminal.svg from a session in the lab
 	@tests/vm/lab --pfs 2 --timeout 300 --script tests/vm/session -- target/$(TRIPLE)/debug/sriovctl > target/session.txt
 	@target/$(TRIPLE)/debug/examples/picture < target/session.txt > docs/terminal.svg
 
-bench: build ## Time the lists on made-up hosts of 1 to 4096 VFs
-	@$(RELEASE_CARGO) bench --quiet --bench list
+bench: ## Measure everything that BENCHMARKS.md tells, some ten minutes beside building; the last is one table
+	@tests/vm/setup
+	@$(CARGO) test --quiet --test vm -- counts::
+	@$(CARGO) bench --quiet --bench micro
+	@$(RELEASE_CARGO) bench --quiet --bench table
 
 fuzz: ## Look for input that breaks a parser: TARGET=netlink SECONDS=60
 	@mkdir -p fuzz/target/corpus/$(TARGET)
