@@ -54,7 +54,7 @@ picture: ## Make docs/terminal.svg from a session in the lab
 bench: ## Measure everything that BENCHMARKS.md tells, some ten minutes beside building; the last is one table
 	@tests/vm/setup
 	@$(CARGO) test --quiet --test vm -- counts::
-	@$(CARGO) bench --quiet --bench micro
+	@$(RELEASE_CARGO) bench --quiet --bench micro
 	@$(RELEASE_CARGO) bench --quiet --bench table
 
 fuzz: ## Look for input that breaks a parser: TARGET=netlink SECONDS=60

@@ -24,7 +24,7 @@ const PANICKED: c_int = 101;
 extern "C" fn main() -> c_int {
     open_closed_descriptors();
     ignore_broken_pipes();
-    let code = std::panic::catch_unwind(crate::run).map_or(PANICKED, |code| number(code));
+    let code = std::panic::catch_unwind(crate::run).map_or(PANICKED, number);
     let _ = std::io::stdout().flush(); // whoever printed has looked already
     code
 }
