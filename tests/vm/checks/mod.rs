@@ -151,7 +151,7 @@ pub const SCENARIOS: &[Scenario] = &[
         &["--pfs", "2"],
         checks![
             attach::ten_cycles_on_each_of_seven_vfs_with_every_option,
-            attach::a_mac_is_set_without_trust_in_less_than_a_second,
+            attach::a_mac_is_set_without_trust_and_without_waiting,
             attach::namespaces_hear_each_other_in_the_same_vlan_only,
             attach::whatever_became_of_it_it_comes_back_as_it_was,
             attach::a_vf_that_was_bound_to_vfio_meanwhile_comes_back,
