@@ -167,7 +167,9 @@ fn hold<K: Kernel + Store + Neighbours>(
         Ok(all.filter(|found| found.says.device == *device).collect())
     };
     let theirs = || -> Result<Option<String>, Failure> {
-        let Some(netns) = job.kernel.allocated(device) else { return Ok(None) };
+        if job.kernel.allocated(device).is_none() {
+            return Ok(None);
+        }
         let is_ours = match job.kernel.stored(Shelf::Attachments, device)? {
             None => false,
             Some(stored) => {
@@ -177,7 +179,8 @@ fn hold<K: Kernel + Store + Neighbours>(
         // What this program wrote for others is not theirs.
         let all = records()?;
         let by_us = !all.is_empty() && all.iter().all(|found| found.says.ours);
-        Ok(Some(netns).filter(|_| !is_ours && !by_us))
+        // Asked last: a DEL takes the allocation away before the record.
+        Ok(job.kernel.allocated(device).filter(|_| !is_ours && !by_us))
     };
     // One that lost its owner is given back first, as it was before that one.
     if theirs()?.is_some_and(|netns| !is_there(&netns)) {

@@ -1,5 +1,6 @@
 //! `inspect-state`: who has what, and whether that is still true.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::attach::{LOCK_WAIT, STEP_WITHIN, is_alive};
@@ -13,7 +14,7 @@ use super::{Kernel, Progress, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::facts::Scope;
 use crate::model::ids::{DeviceId, MacAddr};
-use crate::model::inventory::Pf;
+use crate::model::inventory::{Pf, Vf};
 use crate::model::link::{Link, LinkState, VfSettings, VlanTag};
 use crate::model::plan::attach::{self, Moment};
 use crate::model::record::{NetnsId, Original, Owner, Record};
@@ -100,15 +101,22 @@ impl Verdict {
 /// Everything that is recorded, and every VF that is away without a record.
 pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     let inventory = kernel.observe(Scope::default())?;
+    let vfs: HashMap<&DeviceId, (&Pf, &Vf)> = (inventory.vfs())
+        .filter_map(|(pf, vf)| Some((vf.facts.device.as_ref()?, (pf, vf))))
+        .collect();
     let name_of = |device: &DeviceId| {
-        let mut found = inventory.vfs().filter(|(_, vf)| vf.facts.device.as_ref() == Some(device));
-        found.next().map_or_else(|| device.to_string(), |(pf, vf)| pf.vf_name(vf.index()))
+        vfs.get(device).map_or_else(|| device.to_string(), |(pf, vf)| pf.vf_name(vf.index()))
     };
+    let mut boot_id = None;
     let mut entries = Vec::new();
     for shelf in Shelf::ALL {
         for stored in kernel.all_stored(shelf)? {
             let device = stored.device().clone();
-            let verdict = judge(kernel, shelf, &stored)?;
+            let boot_id = match &mut boot_id {
+                Some(known) => &*known,
+                none => none.insert(kernel.moment()?.boot_id),
+            };
+            let verdict = judge(kernel, shelf, &stored, boot_id)?;
             let record = stored.record().cloned();
             entries.push(Entry { name: name_of(&device), device, shelf, record, verdict });
         }
@@ -128,34 +136,34 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
             verdict: Verdict::Unfinished(why),
         });
     }
-    for pf in &inventory.pfs {
-        for vf in &pf.vfs {
-            let Some(device) = &vf.facts.device else { continue };
-            let known = entries
-                .iter()
-                .any(|entry| entry.device == *device && entry.shelf == Shelf::Attachments);
-            if let (Some(netns), false) = (vf.netns(), known) {
-                let inside = vf.netdev().map(|link| link.name.clone()).unwrap_or_default();
-                entries.push(Entry {
-                    device: device.clone(),
-                    name: pf.vf_name(vf.index()),
-                    shelf: Shelf::Attachments,
-                    record: None,
-                    verdict: Verdict::Foreign(format!("it is {inside} in {}", netns.label())),
-                });
-            }
-        }
+    let attached = entries.iter().filter(|entry| entry.shelf == Shelf::Attachments);
+    let known: HashSet<DeviceId> = attached.map(|entry| entry.device.clone()).collect();
+    for (device, (pf, vf)) in vfs.into_iter().filter(|(device, _)| !known.contains(device)) {
+        let Some(netns) = vf.netns() else { continue };
+        let inside = vf.netdev().map(|link| link.name.clone()).unwrap_or_default();
+        entries.push(Entry {
+            device: device.clone(),
+            name: pf.vf_name(vf.index()),
+            shelf: Shelf::Attachments,
+            record: None,
+            verdict: Verdict::Foreign(format!("it is {inside} in {}", netns.label())),
+        });
     }
     entries.sort_by(|a, b| (&a.device, a.shelf).cmp(&(&b.device, b.shelf)));
     Ok(entries)
 }
 
-fn judge<K: Kernel + Store>(kernel: &K, shelf: Shelf, stored: &Stored) -> Result<Verdict> {
+fn judge<K: Kernel + Store>(
+    kernel: &K,
+    shelf: Shelf,
+    stored: &Stored,
+    boot_id: &str,
+) -> Result<Verdict> {
     let record = match stored {
         Stored::Corrupt { why, .. } => return Ok(Verdict::Corrupt(why.clone())),
         Stored::Attached(record) | Stored::Unfinished(record) => record,
     };
-    if record.boot_id != kernel.moment()?.boot_id {
+    if record.boot_id != boot_id {
         return Ok(Verdict::Stale("it is from before the last boot".to_owned()));
     }
     if matches!(stored, Stored::Unfinished(_)) {
@@ -302,7 +310,7 @@ fn set_again<K: Kernel + Store>(
     // A step may undo another's work (an MTU that resets the VF changes its MAC): look again.
     let mut left = Vec::new();
     for _ in 0..AGAIN {
-        let seen = kernel.inspect(&entry.device, Some(&record.netns))?;
+        let seen = kernel.inspect_with_ip(&entry.device, Some(&record.netns))?;
         let steps = attach::again(record, &seen);
         for step in &steps {
             match kernel.apply(step, STEP_WITHIN) {

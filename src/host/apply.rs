@@ -26,7 +26,9 @@ impl Host {
         self.must_be_live()?;
         let done = self.make_step(step, timeout);
         // What a step does to interfaces is seen anew.
-        if !matches!(step, Step::SetVf { .. } | Step::SetLink { .. } | Step::AltNames { .. }) {
+        let is_setting =
+            matches!(step, Step::SetVf { .. } | Step::SetLink { .. } | Step::AltNames { .. });
+        if !is_setting || done.is_err() {
             self.recent.forget();
         }
         done

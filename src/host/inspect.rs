@@ -67,7 +67,7 @@ impl Host {
     }
 
     fn look_at(&self, device: &DeviceId, hint: Option<&NetnsId>, with_ip: bool) -> Result<Seen> {
-        let dir = Dir::open(&self.device_dir(device));
+        let dir = Dir::of_device(&self.device_dir(device))?;
         let incarnation = dir.as_ref().and_then(Dir::inode);
         let vf_of = dir.as_ref().and_then(|dir| self.vf_seen(dir, incarnation, device));
         let mut netlink = self.sockets.here()?;

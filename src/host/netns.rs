@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nix::sched::{CloneFlags, setns};
 
@@ -76,8 +76,10 @@ pub fn container_of(cgroup: &str) -> Option<String> {
 
 /// The interfaces in another namespace, each marked with it.
 pub fn links_in(netns: Netns, stats: bool) -> Result<Vec<Link>> {
+    // A process by which it was found may be in another one by now.
+    let id = id_of(&netns)?;
     let mut links =
-        visit(&netns.path, None, || Netlink::route()?.links(stats))?.unwrap_or_default();
+        enter(&netns.path, Some(&id), || Netlink::route()?.links(stats))?.unwrap_or_default();
     let netns = Arc::new(netns);
     for link in &mut links {
         link.netns = Some(Arc::clone(&netns));
@@ -113,6 +115,11 @@ pub fn visit<T>(
     let Some(there) = open(path, expected)? else { return Ok(None) };
     let home = fs::File::open("/proc/thread-self/ns/net")
         .map_err(|error| Error::io("opening this network namespace", &error))?;
+    // In a user namespace of its own a process may enter others, but not come back.
+    static COMES_BACK: OnceLock<nix::Result<()>> = OnceLock::new();
+    COMES_BACK
+        .get_or_init(|| setns(&home, CloneFlags::CLONE_NEWNET))
+        .map_err(|errno| Error::os("entering this network namespace again", errno as i32))?;
     setns(&there, CloneFlags::CLONE_NEWNET)
         .map_err(|errno| Error::os(entering(path), errno as i32))?;
     let _back = Back(home);
@@ -125,10 +132,7 @@ struct Back(fs::File);
 impl Drop for Back {
     fn drop(&mut self) {
         let back = || setns(&self.0, CloneFlags::CLONE_NEWNET).is_ok();
-        if !(0..3).any(|_| back()) {
-            eprintln!("sriovctl: the network namespace of the host could not be entered again");
-            std::process::abort();
-        }
+        assert!((0..3).any(|_| back()), "the host's network namespace cannot be entered again");
     }
 }
 

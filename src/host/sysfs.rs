@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fstat};
 use rustix::fs::RawDir;
@@ -24,6 +25,16 @@ impl Dir {
     pub fn open(path: &Path) -> Option<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         nix::fcntl::open(path, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// Opens one that may be missing (`None`); that it cannot be opened must not look like that.
+    pub fn of_device(path: &Path) -> Result<Option<Self>> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        match nix::fcntl::open(path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Some(Self(dir))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(Error::os(format_args!("opening {}", path.display()), errno as i32)),
+        }
     }
 
     /// Opens a directory in it, through a link if it is one.
@@ -84,6 +95,8 @@ pub(super) fn entries(dir: impl AsFd) -> (Vec<String>, Option<io::Error>) {
     while let Some(entry) = dir.next() {
         match entry {
             Ok(entry) => names.push(entry.file_name().to_string_lossy().into_owned()),
+            // It was removed meanwhile, and has no names any more.
+            Err(rustix::io::Errno::NOENT) => break,
             Err(errno) => {
                 failed = Some(errno.into());
                 break;
@@ -179,4 +192,25 @@ pub fn write(path: &Path, value: &str) -> std::result::Result<(), i32> {
     // Not created: an attribute that is missing must stay so.
     let mut file = fs::OpenOptions::new().write(true).open(path).map_err(errno)?;
     file.write_all(value.as_bytes()).map_err(errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_gone_has_no_names_and_one_that_cannot_be_opened_is_not_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("0000:01:10.0");
+        fs::create_dir(&inner).unwrap();
+        let open = open_dir(&inner).unwrap();
+        assert!(Dir::of_device(&inner).unwrap().is_some());
+        fs::remove_dir(&inner).unwrap();
+        let (names, failed) = entries(&open);
+        assert!(names.is_empty() && failed.is_none(), "{names:?} {failed:?}");
+        assert!(Dir::of_device(&inner).unwrap().is_none());
+        fs::write(&inner, "").unwrap();
+        let said = Dir::of_device(&inner).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.starts_with("opening ") && said.contains("0000:01:10.0"), "{said}");
+    }
 }

@@ -270,8 +270,11 @@ fn drift_is_told_by_field_and_set_again() {
             "setting is vlan 0, not vlan 100 qos 3"
         ]
     );
+    kernel.begin_with(Faults::default());
     repair(&kernel);
     assert_eq!(kernel.world(), attached);
+    // The interface, and the setting: addresses and routes are as they should be, and let be.
+    assert_eq!(kernel.applied.get(), 2);
 }
 
 #[test]
