@@ -116,10 +116,12 @@ pub fn visit<T>(
     let home = fs::File::open("/proc/thread-self/ns/net")
         .map_err(|error| Error::io("opening this network namespace", &error))?;
     // In a user namespace of its own a process may enter others, but not come back.
-    static COMES_BACK: OnceLock<nix::Result<()>> = OnceLock::new();
-    COMES_BACK
-        .get_or_init(|| setns(&home, CloneFlags::CLONE_NEWNET))
-        .map_err(|errno| Error::os("entering this network namespace again", errno as i32))?;
+    static COMES_BACK: OnceLock<()> = OnceLock::new();
+    if COMES_BACK.get().is_none() {
+        setns(&home, CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| Error::os("entering this network namespace again", errno as i32))?;
+        let _ = COMES_BACK.set(());
+    }
     setns(&there, CloneFlags::CLONE_NEWNET)
         .map_err(|errno| Error::os(entering(path), errno as i32))?;
     let _back = Back(home);
