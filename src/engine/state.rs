@@ -112,11 +112,7 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     for shelf in Shelf::ALL {
         for stored in kernel.all_stored(shelf)? {
             let device = stored.device().clone();
-            let boot_id = match &mut boot_id {
-                Some(known) => &*known,
-                none => none.insert(kernel.moment()?.boot_id),
-            };
-            let verdict = judge(kernel, shelf, &stored, boot_id)?;
+            let verdict = judge(kernel, shelf, &stored, &mut boot_id)?;
             let record = stored.record().cloned();
             entries.push(Entry { name: name_of(&device), device, shelf, record, verdict });
         }
@@ -157,13 +153,17 @@ fn judge<K: Kernel + Store>(
     kernel: &K,
     shelf: Shelf,
     stored: &Stored,
-    boot_id: &str,
+    boot_id: &mut Option<String>,
 ) -> Result<Verdict> {
     let record = match stored {
         Stored::Corrupt { why, .. } => return Ok(Verdict::Corrupt(why.clone())),
         Stored::Attached(record) | Stored::Unfinished(record) => record,
     };
-    if record.boot_id != boot_id {
+    let boot_id = match boot_id {
+        Some(known) => known,
+        unknown => unknown.insert(kernel.moment()?.boot_id),
+    };
+    if record.boot_id != *boot_id {
         return Ok(Verdict::Stale("it is from before the last boot".to_owned()));
     }
     if matches!(stored, Stored::Unfinished(_)) {
