@@ -105,6 +105,10 @@ pub fn enter<T: Send>(
     Ok(Some(done))
 }
 
+/// Whether it was seen that this process may come back: one in a user namespace of its own may enter others
+/// only.
+static COMES_BACK: OnceLock<()> = OnceLock::new();
+
 /// Does something short in a namespace and comes back, on this thread: a tenth of what a thread costs.
 /// `None`: as for [`enter`].
 pub fn visit<T>(
@@ -115,8 +119,6 @@ pub fn visit<T>(
     let Some(there) = open(path, expected)? else { return Ok(None) };
     let home = fs::File::open("/proc/thread-self/ns/net")
         .map_err(|error| Error::io("opening this network namespace", &error))?;
-    // In a user namespace of its own a process may enter others, but not come back.
-    static COMES_BACK: OnceLock<()> = OnceLock::new();
     if COMES_BACK.get().is_none() {
         setns(&home, CloneFlags::CLONE_NEWNET)
             .map_err(|errno| Error::os("entering this network namespace again", errno as i32))?;

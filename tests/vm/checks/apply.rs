@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::attach::{differences, records, state};
 use super::netdevsim::simulate;
-use crate::guest::{Done, KEPT, is_within, ok, sh, sriovctl};
+use crate::guest::{Done, KEPT, eventually, is_within, ok, sh, sriovctl};
 
 /// Both cards: drivers, owners, settings of ranges and of one, and one without drivers.
 const HOST: &str = "version: 1
@@ -140,6 +140,8 @@ pub fn what_is_exported_is_applied_without_a_change() {
         echo 1 > /sys/class/net/eth1/device/sriov_numvfs; ip netns add blue
         ip link set eth0 vf 1 vlan 50 qos 2; ip link set eth0 vf 2 trust on
         ip link set eth0 mtu 1600; ip link set $(ls /sys/class/net/eth0/device/virtfn2/net) mtu 1550");
+    // The MTU took its link down for a moment, and igb takes no rate without.
+    eventually("eth0 has its carrier again", || sh("cat /sys/class/net/eth0/carrier").out == "1\n");
     sriovctl(&["set-vf", "eth0#4", "--mac", "02:00:00:00:00:44", "--max-tx-rate", "100"]).exits(0);
     sriovctl(&["bind-dpdk", "eth0#3", "--owner", "4711:nogroup", "--vlan", "3"]).exits(0);
     let attached = ["attach", "eth0#1", "--netns", "blue", "--vlan", "9", "--mtu", "1400"];
