@@ -120,8 +120,9 @@ pub fn visit<T>(
     let home = fs::File::open("/proc/thread-self/ns/net")
         .map_err(|error| Error::io("opening this network namespace", &error))?;
     if COMES_BACK.get().is_none() {
+        let coming = || format!("coming back from the network namespace {path}");
         setns(&home, CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| Error::os("entering this network namespace again", errno as i32))?;
+            .map_err(|errno| Error::os(coming(), errno as i32))?;
         let _ = COMES_BACK.set(());
     }
     setns(&there, CloneFlags::CLONE_NEWNET)
