@@ -48,10 +48,7 @@ pub fn say_versions(env: Env<'_>, out: &mut dyn Write) -> ExitCode {
     {
         return refuse(out, &failure, Version::V110);
     }
-    match out.write_all(VERSIONS.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE, // the runtime has gone
-    }
+    print(out, VERSIONS)
 }
 
 /// [`versions`], as it is printed.
@@ -123,7 +120,11 @@ fn versions() -> Value {
 }
 
 fn answer(out: &mut dyn Write, document: &Value) -> ExitCode {
-    match writeln!(out, "{}", printable_json(document.to_string())).and_then(|()| out.flush()) {
+    print(out, &(printable_json(document.to_string()) + "\n"))
+}
+
+fn print(out: &mut dyn Write, text: &str) -> ExitCode {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE, // the runtime has gone
     }

@@ -257,10 +257,11 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     fn look_until_so(&self, record: &Record) -> Result<(Seen, Vec<Drift>)> {
         let begun = self.kernel.now();
         loop {
-            let (kernel, at) = (self.kernel, Some(&record.netns));
-            let now = match &record.wanted.config {
-                none if *none == IpConfig::default() => kernel.inspect(&record.device, at)?,
-                _ => kernel.inspect_with_ip(&record.device, at)?,
+            let at = Some(&record.netns);
+            let now = if record.wanted.config == IpConfig::default() {
+                self.kernel.inspect(&record.device, at)?
+            } else {
+                self.kernel.inspect_with_ip(&record.device, at)?
             };
             let drift = super::state::drift(record, &now);
             if drift.is_empty() || self.kernel.now().saturating_sub(begun) >= SO_WITHIN {

@@ -107,12 +107,11 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     let name_of = |device: &DeviceId| {
         vfs.get(device).map_or_else(|| device.to_string(), |(pf, vf)| pf.vf_name(vf.index()))
     };
-    let mut boot_id = None;
     let mut entries = Vec::new();
     for shelf in Shelf::ALL {
         for stored in kernel.all_stored(shelf)? {
             let device = stored.device().clone();
-            let verdict = judge(kernel, shelf, &stored, &mut boot_id)?;
+            let verdict = judge(kernel, shelf, &stored)?;
             let record = stored.record().cloned();
             entries.push(Entry { name: name_of(&device), device, shelf, record, verdict });
         }
@@ -149,21 +148,12 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn judge<K: Kernel + Store>(
-    kernel: &K,
-    shelf: Shelf,
-    stored: &Stored,
-    boot_id: &mut Option<String>,
-) -> Result<Verdict> {
+fn judge<K: Kernel + Store>(kernel: &K, shelf: Shelf, stored: &Stored) -> Result<Verdict> {
     let record = match stored {
         Stored::Corrupt { why, .. } => return Ok(Verdict::Corrupt(why.clone())),
         Stored::Attached(record) | Stored::Unfinished(record) => record,
     };
-    let boot_id = match boot_id {
-        Some(known) => known,
-        unknown => unknown.insert(kernel.moment()?.boot_id),
-    };
-    if record.boot_id != *boot_id {
+    if record.boot_id != kernel.moment()?.boot_id {
         return Ok(Verdict::Stale("it is from before the last boot".to_owned()));
     }
     if matches!(stored, Stored::Unfinished(_)) {

@@ -46,14 +46,16 @@ impl Host {
 
     /// Which VF a device is, as was found when it was looked at last.
     fn vf_seen(&self, dir: &Dir, incarnation: Option<u64>, device: &DeviceId) -> Option<VfOf> {
-        let known = incarnation.and_then(|of| self.recent.vf(of));
-        known.filter(|_| device.port() == 0).or_else(|| {
-            let found = vf_of(dir, device)?;
-            if let Some(of) = incarnation.filter(|_| device.port() == 0) {
-                self.recent.keep_vf(of, &found);
-            }
-            Some(found)
-        })
+        // A further port has the directory of the first, and another PF.
+        let Some(of) = incarnation.filter(|_| device.port() == 0) else {
+            return vf_of(dir, device);
+        };
+        if let Some(known) = self.recent.vf(of) {
+            return Some(known);
+        }
+        let found = vf_of(dir, device)?;
+        self.recent.keep_vf(of, &found);
+        Some(found)
     }
 
     pub(super) fn inspect_device(
@@ -77,16 +79,15 @@ impl Host {
         // Where only its second port is here the first may be elsewhere.
         let is_another =
             |link: &Link| device.port() == 0 && ports::on_host(link).is_some_and(|port| port > 0);
-        let link = match own {
-            Some(link) if !is_another(link) => Some((Place::Host, link.clone(), Vec::new())),
-            _ if dir.is_none() => None,
-            own => {
-                let here = || own.map(|link| (Place::Host, link.clone(), Vec::new()));
-                self.elsewhere(device, hint)?.or_else(here)
-            }
+        let on_host = |link: &Link| (Place::Host, link.clone());
+        let (link, there) = match own {
+            Some(link) if !is_another(link) => (Some(on_host(link)), Vec::new()),
+            _ if dir.is_none() => (None, Vec::new()),
+            own => match self.elsewhere(device, hint)? {
+                Some((at, link, there)) => (Some((at, link)), there),
+                None => (own.map(on_host), Vec::new()),
+            },
         };
-        let (link, there) =
-            link.map_or((None, Vec::new()), |(at, link, there)| (Some((at, link)), there));
         let own = link.as_ref().filter(|(at, _)| *at == Place::Host).map(|(_, link)| link.ifindex);
         let report = match (pf, &vf_of) {
             (Some(pf), Some(of)) => report(&mut netlink, pf.ifindex, of.index)?,
@@ -95,12 +96,11 @@ impl Host {
         let pf_name = pf.map(|pf| pf.name.clone());
         let index = vf_of.as_ref().map_or(VfIndex(0), |of| of.index);
         self.recent.forget();
-        for (device, ifindex) in pf
-            .and_then(|pf| Some((&vf_of.as_ref()?.pf, pf.ifindex)))
-            .into_iter()
-            .chain(own.map(|ifindex| (device, ifindex)))
-        {
-            self.recent.add(device, ifindex);
+        if let (Some(pf), Some(of)) = (pf, &vf_of) {
+            self.recent.add(&of.pf, pf.ifindex);
+        }
+        if let Some(own) = own {
+            self.recent.add(device, own);
         }
         let (facts, alias) = match &dir {
             Some(dir) => {

@@ -70,6 +70,8 @@ pub struct Host {
     root: PathBuf,
     started: Instant,
     aliases: OnceLock<String>,
+    /// Of the kernel that runs.
+    boot_id: OnceLock<String>,
     /// Sockets in this and other namespaces.
     sockets: Sockets,
     /// Directories of records.
@@ -86,6 +88,7 @@ impl Host {
             root: root.to_owned(),
             started: Instant::now(),
             aliases: OnceLock::new(),
+            boot_id: OnceLock::new(),
             sockets: Sockets::default(),
             dirs: OpenDirs::default(),
             recent: Recent::default(),

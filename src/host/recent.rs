@@ -14,8 +14,8 @@ pub struct Recent(Mutex<Facts>);
 struct Facts {
     /// Numbers of interfaces of this namespace. A name may change, a number does not.
     ifindexes: Vec<(DeviceId, u32)>,
-    /// VFs by the number of their directory, which no other device has.
-    vfs: Vec<(u64, VfOf)>,
+    /// The last VF, by the number of its directory, which no other device has.
+    vf: Option<(u64, VfOf)>,
 }
 
 impl Recent {
@@ -38,12 +38,12 @@ impl Recent {
 
     /// Which VF the device with this directory is.
     pub fn vf(&self, incarnation: u64) -> Option<VfOf> {
-        self.facts().vfs.iter().find(|(of, _)| *of == incarnation).map(|(_, vf)| vf.clone())
+        self.facts().vf.as_ref().filter(|(of, _)| *of == incarnation).map(|(_, vf)| vf.clone())
     }
 
     /// Keeps which VF it is.
     pub fn keep_vf(&self, incarnation: u64, vf: &VfOf) {
-        self.facts().vfs = vec![(incarnation, vf.clone())];
+        self.facts().vf = Some((incarnation, vf.clone()));
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

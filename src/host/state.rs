@@ -204,8 +204,12 @@ impl Store for Host {
     }
 
     fn moment(&self) -> Result<Moment> {
-        let path = self.root.join("proc/sys/kernel/random/boot_id");
-        let boot_id = sysfs::value_or_error(&path)?;
+        // A process does not outlive its boot.
+        if self.boot_id.get().is_none() {
+            let path = self.root.join("proc/sys/kernel/random/boot_id");
+            let _ = self.boot_id.set(sysfs::value_or_error(&path)?);
+        }
+        let boot_id = self.boot_id.get().cloned().unwrap_or_default();
         // Of a clock before 1970 nothing depends but what is shown.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Ok(Moment { boot_id, time })

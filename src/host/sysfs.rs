@@ -23,8 +23,7 @@ pub struct Dir(OwnedFd);
 impl Dir {
     /// Opens a directory; `None` where it is missing.
     pub fn open(path: &Path) -> Option<Self> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        nix::fcntl::open(path, flags, Mode::empty()).ok().map(Self)
+        Self::of_device(path).ok().flatten()
     }
 
     /// Opens one that may be missing (`None`); that it cannot be opened must not look like that.
@@ -124,7 +123,7 @@ pub fn text(path: &Path) -> Option<String> {
 
 /// A short one, as [`Dir::text`].
 pub fn value(path: &Path) -> Option<String> {
-    attribute(fs::File::open(path).ok()?)
+    value_or_error(path).ok()
 }
 
 fn trimmed(bytes: &[u8]) -> Option<String> {
@@ -135,11 +134,9 @@ fn trimmed(bytes: &[u8]) -> Option<String> {
 
 /// A short one that must be there.
 pub fn value_or_error(path: &Path) -> Result<String> {
-    let file = fs::File::open(path);
-    let file =
-        file.map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
-    attribute(file)
-        .ok_or_else(|| Error::os(format_args!("reading {}", path.display()), libc_errno::EIO))
+    let reading = || format!("reading {}", path.display());
+    let file = fs::File::open(path).map_err(|error| Error::io(reading(), &error))?;
+    attribute(file).ok_or_else(|| Error::os(reading(), libc_errno::EIO))
 }
 
 /// A decimal number.

@@ -30,7 +30,7 @@ fn beside_records() -> Vec<Row> {
     for size in SIZES {
         records::write(Path::new("/"), &records::addresses(size), &boot_id);
         let times = in_turn(&[&add, &del], 3);
-        let calls = system_calls(&add);
+        let calls = system_calls(&[], &add);
         del.time();
         let text = |times: Times| format!("{:.1} / {:.1}", ms(times.min), ms(times.median));
         println!("{size:>8} {:>18} {:>18} {calls:>22}", text(times[0]), text(times[1]));
@@ -39,8 +39,6 @@ fn beside_records() -> Vec<Row> {
     sh("rm -rf /var/lib/cni/sriov");
     let ((few, few_calls), (many, many_calls)) = (all[0], all[all.len() - 1]);
     let ms = |times: Times| format!("{:.1} ms", ms(times.min));
-    #[allow(clippy::cast_precision_loss)] // thousands
-    let calls = many_calls as f64 / few_calls as f64;
     vec![
         Row::new(
             "ADD beside 1024 records against 1 (lab)",
@@ -53,10 +51,15 @@ fn beside_records() -> Vec<Row> {
             "the same, system calls",
             many_calls.to_string(),
             few_calls.to_string(),
-            Some(calls),
+            Some(of_counts(many_calls, few_calls)),
         )
         .goal("independent (1)"),
     ]
+}
+
+#[allow(clippy::cast_precision_loss)] // thousands
+fn of_counts(many: usize, few: usize) -> f64 {
+    many as f64 / few as f64
 }
 
 /// What an ADD does until it finds that its VF, the one in the middle, has no interface: made-up sysfs, real
@@ -74,33 +77,16 @@ fn beside_vfs() -> Row {
         let add = of_device("ADD", 1, &device, &Value::Null);
         let script = "mount --bind \"$0/sys\" /sys && exec \"$@\"";
         let root = tree.root().display().to_string();
-        let beside = Program::new([
-            "unshare",
-            "-m",
-            "bash",
-            "-c",
-            script,
-            &root,
-            "strace",
-            "-f",
-            "-qq",
-            "-o",
-            "/tmp/trace",
-        ]);
-        let args = [beside.args, add.args.clone()].concat();
-        Program { args, ..add }.may_fail().time();
-        let calls = std::fs::read_to_string("/tmp/trace").expect("a trace").lines().count();
+        let calls = system_calls(&["unshare", "-m", "bash", "-c", script, &root], &add.may_fail());
         println!("{size:>8} VFs {calls:>8}");
         all.push(calls);
     }
     let (few, many) = (all[0], all[all.len() - 1]);
-    #[allow(clippy::cast_precision_loss)] // thousands
-    let ratio = many as f64 / few as f64;
     Row::new(
         "ADD beside 1024 VFs against 1, system calls",
         many.to_string(),
         few.to_string(),
-        Some(ratio),
+        Some(of_counts(many, few)),
     )
     .goal("independent (1)")
 }

@@ -46,12 +46,9 @@ fn sh(script: &str) -> String {
 
 /// A call of a runtime, of VF `nth` of all, for container and namespace of that number.
 fn call(command: &str, nth: usize, ipam: &Value) -> Program {
-    let device = format!("0000:{:02x}:10.{}", nth / VFS + 1, nth % VFS * 2);
+    let (pf, vf) = (nth / VFS, nth % VFS);
     // Routing ids 128 and up, by two: 10.0 to 10.6, then 11.0.
-    let device = match nth % VFS {
-        vf @ 4.. => format!("0000:{:02x}:11.{}", nth / VFS + 1, (vf - 4) * 2),
-        _ => device,
-    };
+    let device = format!("0000:{:02x}:{:02x}.{}", pf + 1, 0x10 + vf / 4, vf % 4 * 2);
     of_device(command, nth, &device, ipam)
 }
 
@@ -75,17 +72,11 @@ fn of_device(command: &str, nth: usize, device: &str, ipam: &Value) -> Program {
         .stdin(Path::new(&file))
 }
 
-/// How many system calls a program makes.
-fn system_calls(program: &Program) -> usize {
-    let mut traced = Program::new(["strace", "-f", "-qq", "-o", "/tmp/trace"]);
-    traced.args.extend(program.args.iter().cloned());
-    Program {
-        env: program.env.clone(),
-        stdin: program.stdin.clone(),
-        may_fail: program.may_fail,
-        ..traced
-    }
-    .time();
+/// How many system calls a program makes, which `before`, where that is not empty, starts traced.
+fn system_calls(before: &[&str], program: &Program) -> usize {
+    let traced = [before, &["strace", "-f", "-qq", "-o", "/tmp/trace"]].concat();
+    let args = traced.into_iter().map(str::to_owned).chain(program.args.iter().cloned());
+    Program { args: args.collect(), ..program.clone() }.time();
     let trace = std::fs::read_to_string("/tmp/trace").expect("a trace");
     let call = |line: &&str| !line.contains(" resumed>") && !line.contains("+++ ");
     trace.lines().filter(call).count()

@@ -247,6 +247,7 @@ impl Netlink {
         buffer: &mut Vec<u8>,
         each: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<bool, Refused> {
+        let is_single = flags & (NLM_F_ACK | NLM_F_DUMP) == 0;
         let mut interrupted = false;
         loop {
             self.receive(buffer)?;
@@ -256,7 +257,6 @@ impl Netlink {
                 each(kind, payload);
             };
             let end = answers(buffer, self.sequence, &mut interrupted, &mut each);
-            let is_single = flags & (NLM_F_ACK | NLM_F_DUMP) == 0;
             if let Some(end) = end.or_else(|| (answered && is_single).then_some(Ok(()))) {
                 self.is_waiting = false;
                 return end.map(|()| interrupted);

@@ -56,7 +56,7 @@ impl Counts {
     }
 
     #[track_caller]
-    fn at_most(&self, what: &str, [all, messages, syncs, namespaces]: [usize; 4]) {
+    fn at_most(&self, what: &str, [all, messages, syncs, moves]: [usize; 4]) {
         self.print(what);
         let has = [
             self.all(),
@@ -65,9 +65,7 @@ impl Counts {
             self.some(&["setns"]),
         ];
         let names = ["system calls", "netlink messages", "fsyncs", "calls of setns"];
-        for ((has, most), name) in
-            has.into_iter().zip([all, messages, syncs, namespaces]).zip(names)
-        {
+        for ((has, most), name) in has.into_iter().zip([all, messages, syncs, moves]).zip(names) {
             assert!(has <= most, "{what} needs {has} {name}; it was {most}: {:?}", self.0);
         }
     }

@@ -73,6 +73,15 @@ fn types(terminal: &Terminal, command: &str) {
     terminal.press("Enter");
 }
 
+/// A udev that has never done with an interface: what waits for that goes on.
+fn udev_begins() {
+    ok("mkdir -p /run/udev; mkfifo /run/udev/control");
+}
+
+fn udev_goes() {
+    ok("rm /run/udev/control");
+}
+
 pub fn set_numvfs_asks_and_takes_no_for_an_answer() {
     host();
     let terminal = shell();
@@ -91,11 +100,11 @@ pub fn set_numvfs_asks_and_takes_no_for_an_answer() {
     terminal.text("n");
     terminal.shows("nothing was changed");
     assert_eq!(ok("cat /sys/class/net/eth0/device/sriov_numvfs"), "4");
-    // A udev that has not done with the interfaces yet, or the stage could be over before anybody has looked.
-    ok("mkdir -p /run/udev; mkfifo /run/udev/control");
+    // The stage could be over before anybody has looked.
+    udev_begins();
     types(&terminal, "sriovctl set-numvfs eth0 7 --force; echo exit $?");
     terminal.shows("waiting for VF interfaces");
-    ok("rm /run/udev/control");
+    udev_goes();
     terminal.looks("set-numvfs-done");
     assert_eq!(ok("cat /sys/class/net/eth0/device/sriov_numvfs"), "7");
 }
@@ -156,8 +165,8 @@ pub fn an_interrupted_change_is_undone() {
     let before = super::attach::state();
     let terminal = shell();
     for signal in ["C-c", "TERM", "HUP"] {
-        // A udev that has never done with an interface: the change goes on until it is interrupted.
-        ok("mkdir -p /run/udev; mkfifo /run/udev/control");
+        // The change goes on until it is interrupted.
+        udev_begins();
         types(&terminal, "sriovctl set-numvfs eth0 7; echo exit $?");
         terminal.shows("waiting for VF interfaces");
         match signal {
@@ -165,7 +174,7 @@ pub fn an_interrupted_change_is_undone() {
             _ => drop(ok(&format!("pkill -{signal} -x sriovctl"))),
         }
         terminal.shows("restoring the former VFs");
-        ok("rm /run/udev/control");
+        udev_goes();
         let screen = terminal.shows("exit 1");
         assert!(screen.contains("sriovctl: interrupted\n"), "{screen}");
         let text = "the former 4 VFs of eth0 were restored with their settings";
