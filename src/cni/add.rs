@@ -17,7 +17,7 @@ use crate::model::facts::Scope;
 use crate::model::ids::{Cidr, DeviceId};
 use crate::model::neighbour::Neighbour;
 use crate::model::plan::attach::Request;
-use crate::model::record::{NetnsId, Owner, Record};
+use crate::model::record::{NetnsId, Record};
 use crate::model::selector::{SelectError, Selector};
 use crate::model::step::{IpConfig, Place, Route, RouteOptions};
 
@@ -310,15 +310,6 @@ fn choice<K: Kernel>(job: &Job<'_, K>, wish: &Wish) -> Result<Choice, Failure> {
     Ok(Choice::Vf(selector))
 }
 
-/// For whom it is.
-pub fn owner<K>(job: &Job<'_, K>) -> Owner {
-    Owner {
-        network: job.config.name.clone(),
-        container: Some(job.call.container.clone()),
-        ifname: Some(job.call.ifname.clone()),
-    }
-}
-
 /// What the engine is asked for.
 pub fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) -> Request {
     let mut told = vec![job.kernel.told_at(&job.told_place())];
@@ -327,7 +318,7 @@ pub fn request<K: Neighbours>(job: &Job<'_, K>, wish: &Wish, netns: &NetnsId) ->
     }
     Request {
         told,
-        owner: owner(job),
+        owner: job.owner(),
         name: Some(wish.ifname.clone()),
         mac: wish.mac,
         mtu: wish.mtu,

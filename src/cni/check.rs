@@ -77,7 +77,7 @@ fn of_another_plugin<K: Kernel + Store + Surroundings + Neighbours>(
         ifname: if has_none { String::new() } else { job.place().ifname.to_owned() },
         original: found.says.original.clone(),
         wanted: asked,
-        ..Record::of(&seen, &job.kernel.moment()?, super::add::owner(job), netns)
+        ..Record::of(&seen, &job.kernel.moment()?, job.owner(), netns)
     };
     let drift = state::drift(&record, &seen).iter().map(ToString::to_string).collect();
     let wrong = against_previous(job, &record, &seen, drift);

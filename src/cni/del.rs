@@ -43,6 +43,7 @@ fn devices<K: Kernel + Store + Surroundings + Neighbours>(
     let mut results: Vec<_> = over.iter().map(|record| release(job, record)).collect();
     if ours.is_empty() {
         results.push(by_another(job));
+        results.push(job.kernel.forget_call(&job.owner()).map_err(Failure::from));
     }
     results.extend(ours.iter().map(|record| release(job, record)));
     results

@@ -33,6 +33,7 @@ pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Re
         }
     }
     results.extend(of_other_plugins(job, &valid));
+    results.push(job.kernel.forget_dead_calls().map_err(Failure::from));
     results.push(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Gc))));
     all_of(results)
 }

@@ -33,7 +33,7 @@ use self::version::Version;
 use crate::engine::neighbours::{Neighbours, Place};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::engine::{Kernel, Surroundings};
-use crate::model::record::Record;
+use crate::model::record::{Owner, Record};
 use crate::model::text::printable_json;
 
 /// Reads a variable of the environment.
@@ -191,6 +191,15 @@ impl<K> Job<'_, K> {
         }
     }
 
+    /// For whom it is.
+    fn owner(&self) -> Owner {
+        Owner {
+            network: self.config.name.clone(),
+            container: Some(self.call.container.clone()),
+            ifname: Some(self.call.ifname.clone()),
+        }
+    }
+
     /// Where this program writes it down for them.
     fn told_place(&self) -> Place<'_> {
         Place { ifname: &self.call.ifname, dir: None, ..self.place() }
@@ -213,16 +222,16 @@ impl<K: Kernel + Store> Job<'_, K> {
 
     /// What is kept of the attachment that the call is about, of a device's first port first.
     fn stored_of_call(&self) -> Result<Vec<Stored>, Failure> {
-        let is_it = |record: &Record| is_of(record, &self.call.container, &self.call.ifname);
-        let mut all = self.kernel.all_stored(Shelf::Attachments)?;
-        all.retain(|stored| stored.record().is_some_and(is_it));
-        all.sort_by_key(|stored| stored.device().port());
-        Ok(all)
+        Ok(self.kernel.stored_of_call(&self.owner())?)
     }
 
-    /// The same without whether it is finished.
+    /// The records of it, finished or not: of a call that should have some, so that all are looked at before it is
+    /// said that there are none.
     fn records_of_call(&self) -> Result<Vec<Record>, Failure> {
-        let all = self.stored_of_call()?;
+        let mut all = self.stored_of_call()?;
+        if all.is_empty() {
+            all = self.kernel.stored_of_all(&self.owner())?;
+        }
         Ok(all.iter().filter_map(Stored::record).cloned().collect())
     }
 

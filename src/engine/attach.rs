@@ -254,15 +254,11 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
 
     /// The device as it is, and how that differs from what was asked for. Some drivers take a
     /// setting and make it so a little later (iavf: the MAC).
-    fn look_until_so(&self, record: &Record) -> Result<(Seen, Vec<Drift>)> {
+    fn look_until_so(&self, record: &Record, before: &Seen) -> Result<(Seen, Vec<Drift>)> {
         let begun = self.kernel.now();
+        let with_ip = record.wanted.config != IpConfig::default();
         loop {
-            let at = Some(&record.netns);
-            let now = if record.wanted.config == IpConfig::default() {
-                self.kernel.inspect(&record.device, at)?
-            } else {
-                self.kernel.inspect_with_ip(&record.device, at)?
-            };
+            let now = self.kernel.inspect_moved(before, &record.netns, &record.ifname, with_ip)?;
             let drift = super::state::drift(record, &now);
             if drift.is_empty() || self.kernel.now().saturating_sub(begun) >= SO_WITHIN {
                 return Ok((now, drift));
@@ -292,10 +288,26 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     }
 
     fn run(&self, plan: &Plan, before: &Seen) -> Result<(Seen, Vec<Attached>)> {
-        for step in &plan.steps {
+        let is_setting = |step: &Step| matches!(step, Step::SetVf { .. });
+        for steps in plan.steps.chunk_by(|one, next| is_setting(one) && is_setting(next)) {
             unless_interrupted(self.progress)?;
-            let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
-            self.progress.stage(&phrase, 0);
+            for step in steps {
+                let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
+                self.progress.stage(&phrase, 0);
+            }
+            if steps.len() < 2 || !self.kernel.apply_at_once(steps, STEP_WITHIN) {
+                self.one_by_one(steps)?;
+            }
+        }
+        let now = self.settle(&plan.record, before)?;
+        let ports = self.attach_ports(&plan.record, false)?;
+        self.conclude(&plan.record)?;
+        Ok((now, ports))
+    }
+
+    fn one_by_one(&self, steps: &[Step]) -> Result<()> {
+        for step in steps {
+            unless_interrupted(self.progress)?;
             match self.kernel.apply(step, STEP_WITHIN) {
                 Err(error) if step.is_zero_mac() => {
                     self.progress.note(&format!("left as it is: {error}"));
@@ -305,18 +317,16 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 }
             }
         }
-        let now = self.settle(&plan.record, &before.name)?;
-        let ports = self.attach_ports(&plan.record, false)?;
-        self.conclude(&plan.record)?;
-        Ok((now, ports))
+        Ok(())
     }
 
     /// Looks whether everything is as it was asked for.
-    fn settle(&self, record: &Record, name: &str) -> Result<Seen> {
-        let (now, drift) = self.look_until_so(record)?;
+    fn settle(&self, record: &Record, before: &Seen) -> Result<Seen> {
+        let (now, drift) = self.look_until_so(record, before)?;
         let Some(first) = drift.first() else { return Ok(now) };
+        let name = &before.name;
         let message = format!("{name}: {first}, though every step was accepted");
-        Err(Error::new(Kind::Unsupported, message).device(name.to_owned()))
+        Err(Error::new(Kind::Unsupported, message).device(name.clone()))
     }
 
     /// Makes the journal the record.

@@ -42,6 +42,12 @@ pub trait Kernel {
     /// `timeout` bounds a write that the kernel may hold for ever.
     fn apply(&self, step: &Step, timeout: Duration) -> Result<Outcome>;
 
+    /// Makes several changes of one VF's settings at once; whether it did. If not, some may be made and others
+    /// not: one by one they tell which is refused.
+    fn apply_at_once(&self, _steps: &[Step], _timeout: Duration) -> bool {
+        false
+    }
+
     /// Keeps every other changer away from the PF, waiting at most `timeout` for the present one.
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard>;
 
@@ -61,6 +67,19 @@ pub trait Kernel {
 
     /// The same, with the addresses and routes that its interface has in another namespace.
     fn inspect_with_ip(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen>;
+
+    /// Looks again at a device that was just moved to a namespace, where its interface has this name; `before`
+    /// is how it was seen last. What a move and settings do not change may be taken from there.
+    fn inspect_moved(
+        &self,
+        before: &Seen,
+        at: &NetnsId,
+        _ifname: &str,
+        with_ip: bool,
+    ) -> Result<Seen> {
+        let look = if with_ip { Self::inspect_with_ip } else { Self::inspect };
+        look(self, &before.device, Some(at))
+    }
 
     /// The PF of a VF, at hardly any cost; `None`: it is no VF, or none that is there.
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId>;

@@ -73,6 +73,14 @@ pub fn restore<K: Kernel>(
             return Ok(problems);
         }
         problems.clear();
+        let is_setting = |step: &Step| matches!(step, Step::SetVf { .. });
+        if steps.len() > 1 && steps.iter().all(is_setting) {
+            steps.iter().for_each(|step| progress.stage(&phrase(step, &seen), 0));
+            if kernel.apply_at_once(&steps, STEP_WITHIN) {
+                last = steps;
+                continue;
+            }
+        }
         for step in &steps {
             progress.stage(&phrase(step, &seen), 0);
             if let Err(error) = kernel.apply(step, STEP_WITHIN) {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::model::ids::DeviceId;
 use crate::model::plan::attach::Moment;
-use crate::model::record::{Record, Resize};
+use crate::model::record::{Owner, Record, Resize};
 
 /// A record as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,30 @@ pub trait Store {
 
     /// All records of a shelf.
     fn all_stored(&self, shelf: Shelf) -> Result<Vec<Stored>>;
+
+    /// What is kept of the attachment of a CNI call, of a device's first port first.
+    fn stored_of_call(&self, owner: &Owner) -> Result<Vec<Stored>> {
+        self.stored_of_all(owner)
+    }
+
+    /// The same, where nothing but the records themselves is trusted.
+    fn stored_of_all(&self, owner: &Owner) -> Result<Vec<Stored>> {
+        let mut all = self.all_stored(Shelf::Attachments)?;
+        let is_its = |record: &Record| record.owner.is_call_of(owner);
+        all.retain(|stored| stored.record().is_some_and(is_its));
+        all.sort_by_key(|stored| stored.device().port());
+        Ok(all)
+    }
+
+    /// Forgets what a call that died left beside its record, when that has gone.
+    fn forget_call(&self, _owner: &Owner) -> Result<()> {
+        Ok(())
+    }
+
+    /// The same of all calls that died.
+    fn forget_dead_calls(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Keeps a record as a journal, beside a record that there is: safe on disk when this returns.
     fn begin(&self, shelf: Shelf, record: &Record) -> Result<()>;

@@ -26,10 +26,13 @@ impl Host {
         self.must_be_live()?;
         let done = self.make_step(step, timeout);
         // What a step does to interfaces is seen anew.
-        let is_setting =
-            matches!(step, Step::SetVf { .. } | Step::SetLink { .. } | Step::AltNames { .. });
-        if !is_setting || done.is_err() {
-            self.recent.forget();
+        match step {
+            _ if done.is_err() => self.recent.forget(),
+            Step::SetVf { .. } | Step::SetLink { .. } | Step::AltNames { .. } => {}
+            Step::Link { device, .. }
+            | Step::BringHome { device, .. }
+            | Step::Configure { device, .. } => self.recent.forget_one(device),
+            _ => self.recent.forget(),
         }
         done
     }
@@ -183,7 +186,26 @@ impl Host {
     fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
         let ifindex = self.ifindex(&vf.pf).ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
         let mut netlink = self.sockets.here()?;
-        self.patiently(step, timeout, || netlink.set_link(ifindex, vec![vf::set(vf.index, attr)]))
+        self.patiently(step, timeout, || {
+            netlink.set_link(ifindex, vec![vf::set(vf.index, &[attr])])
+        })
+    }
+
+    /// In one message, in their order; it ends at the first that is refused (kernel: net/core/rtnetlink.c,
+    /// `do_setlink`).
+    pub(super) fn set_vf_at_once(&self, steps: &[Step], timeout: Duration) -> bool {
+        let Some(Step::SetVf { vf, .. }) = steps.first() else { return false };
+        let attr = |step: &Step| match step {
+            Step::SetVf { vf: of, attr } if of == vf => Some(*attr),
+            _ => None,
+        };
+        let attrs: Option<Vec<VfAttr>> = steps.iter().map(attr).collect();
+        let (Some(attrs), true) = (attrs, self.is_live()) else { return false };
+        let (Some(ifindex), Ok(mut netlink)) = (self.ifindex(&vf.pf), self.sockets.here()) else {
+            return false;
+        };
+        let set = || netlink.set_link(ifindex, vec![vf::set(vf.index, &attrs)]);
+        self.patiently(&steps[0], timeout, set).is_ok()
     }
 
     /// The number of the interface that a device has on the host.

@@ -1,7 +1,6 @@
 //! Directories whose content is not trusted: everything in them is reached from a descriptor of the
 //! directory, by one name and never through a link, so that nothing in them leads out of them.
 
-use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -11,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open, openat, renameat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{self, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::sysfs;
 use crate::error::{Error, Kind, Result, libc_errno};
@@ -25,12 +25,24 @@ const LONGEST: u64 = 1 << 20;
 pub struct Dir {
     fd: Arc<File>,
     path: PathBuf,
+    looks: Option<Looks>,
+}
+
+/// What an open directory looks like.
+#[derive(Debug, Clone)]
+struct Looks {
+    /// Who but root may write it, in words.
+    of_others: Option<String>,
+    /// Whether nobody but its owner comes through it to what is in it.
+    is_closed: bool,
+    /// How many directories are in it, where its file system counts them (as does all but btrfs and overlayfs).
+    subdirs: Option<u64>,
 }
 
 /// Directories that were opened, and looked at, a moment ago: they are not opened again for every file
 /// in them.
 #[derive(Debug, Default)]
-pub struct OpenDirs(Mutex<HashMap<String, (Instant, Dir)>>);
+pub struct OpenDirs(Mutex<Vec<(String, Instant, Dir)>>);
 
 /// Whoever puts another one in its place meanwhile is not of this program.
 const A_MOMENT: Duration = Duration::from_secs(10);
@@ -42,12 +54,15 @@ impl OpenDirs {
         name: &str,
         open: impl FnOnce() -> Result<Option<Dir>>,
     ) -> Result<Option<Dir>> {
-        let is_new = |(opened, _): &&(Instant, Dir)| opened.elapsed() < A_MOMENT;
-        if let Some((_, dir)) = self.all().get(name).filter(is_new) {
+        let is_it =
+            |(of, opened, _): &&(String, Instant, Dir)| of == name && opened.elapsed() < A_MOMENT;
+        if let Some((.., dir)) = self.all().iter().find(is_it) {
             return Ok(Some(dir.clone()));
         }
         let Some(dir) = open()? else { return Ok(None) };
-        self.all().insert(name.to_owned(), (Instant::now(), dir.clone()));
+        let mut all = self.all();
+        all.retain(|(of, ..)| of != name);
+        all.push((name.to_owned(), Instant::now(), dir.clone()));
         Ok(Some(dir))
     }
 
@@ -56,7 +71,7 @@ impl OpenDirs {
         self.all().clear();
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, (Instant, Dir)>> {
+    fn all(&self) -> MutexGuard<'_, Vec<(String, Instant, Dir)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,7 +89,7 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 impl Dir {
     /// Opens a directory, through links: whoever made those above it may; `None`: it is missing.
     pub fn open(path: &Path) -> Result<Option<Self>> {
-        Self::opened(open(path, DIRECTORY, Mode::empty()), path.to_owned())
+        Self::opened(open(path, DIRECTORY, stat::Mode::empty()), path.to_owned())
     }
 
     /// Opens it, and makes it where it is missing. The caller's umask is no matter: runtimes have 0.
@@ -90,7 +105,10 @@ impl Dir {
     /// Opens a directory in it; `None`: it is missing.
     pub fn dir(&self, name: &str) -> Result<Option<Self>> {
         let path = self.path(name)?;
-        Self::opened(openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()), path)
+        Self::opened(
+            openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, stat::Mode::empty()),
+            path,
+        )
     }
 
     /// Opens a directory in it, and makes it where it is missing.
@@ -99,7 +117,7 @@ impl Dir {
             return Ok(dir);
         }
         let path = self.path(name)?;
-        match mkdirat(&self.fd, name, Mode::from_bits_truncate(mode)) {
+        match mkdirat(&self.fd, name, stat::Mode::from_bits_truncate(mode)) {
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(errno) => return Err(failed("making the directory", &path, &errno.into())),
         }
@@ -113,7 +131,7 @@ impl Dir {
     fn opened(fd: nix::Result<OwnedFd>, path: PathBuf) -> Result<Option<Self>> {
         use nix::errno::Errno;
         match fd {
-            Ok(fd) => Ok(Some(Self { fd: Arc::new(fd.into()), path })),
+            Ok(fd) => Ok(Some(Self { fd: Arc::new(fd.into()), path, looks: None })),
             Err(Errno::ENOENT) => Ok(None),
             Err(Errno::ELOOP | Errno::ENOTDIR) => {
                 let text = format!("{} is no directory (a link is not followed)", path.display());
@@ -124,17 +142,46 @@ impl Dir {
         }
     }
 
+    /// The directory, looked at.
+    pub fn looked_at(mut self) -> Result<Self> {
+        if self.looks.is_none() {
+            let meta = self.fd.metadata().map_err(|error| failed("reading", &self.path, &error))?;
+            self.looks = Some(Looks {
+                of_others: of_others(&meta),
+                is_closed: meta.mode() & 0o077 == 0,
+                subdirs: meta.nlink().checked_sub(2),
+            });
+        }
+        Ok(self)
+    }
+
     /// The directory, if nobody but root may change what is in it.
     pub fn of_root(self) -> Result<Self> {
-        let meta = self.fd.metadata().map_err(|error| failed("reading", &self.path, &error))?;
-        let Some(why) = of_others(&meta) else { return Ok(self) };
-        let path = self.path.display();
+        let dir = self.looked_at()?;
+        let Some(why) = dir.looks.as_ref().and_then(|looks| looks.of_others.clone()) else {
+            return Ok(dir);
+        };
+        let path = dir.path.display();
         Err(Error::new(Kind::Failed, format!("{path} is not used: {why}"))
             .hint(format!("see what is in it, then: chown root: {path} && chmod go-w {path}")))
     }
 
+    /// Whether it is known that others do not come to what is in it, whatever rights that gives them.
+    pub fn is_closed(&self) -> bool {
+        self.looks.as_ref().is_some_and(|looks| looks.is_closed)
+    }
+
+    /// How many directories are in it, where that is known.
+    pub fn subdirs(&self) -> Option<u64> {
+        self.looks.as_ref()?.subdirs
+    }
+
+    pub(super) fn fd(&self) -> &File {
+        &self.fd
+    }
+
     /// The path of something in it, for words only; an error where the name would lead elsewhere.
-    fn path(&self, name: &str) -> Result<PathBuf> {
+    pub(super) fn path(&self, name: &str) -> Result<PathBuf> {
         if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
             let text = format!("\"{name}\" is no name of a file in {}", self.path.display());
             return Err(Error::new(Kind::Failed, text));
@@ -148,7 +195,7 @@ impl Dir {
         let path = self.path(name)?;
         // A FIFO is not waited for.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = match openat(&self.fd, name, flags, Mode::empty()) {
+        let file = match openat(&self.fd, name, flags, stat::Mode::empty()) {
             Ok(fd) => File::from(fd),
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP) => return Ok(Some(Err("it is a symbolic link".to_owned()))),
@@ -163,8 +210,14 @@ impl Dir {
             return Ok(Some(Err(why)));
         }
         let length = usize::try_from(meta.len().min(LONGEST)).unwrap_or_default();
-        let mut text = Vec::with_capacity(length + 1);
-        Ok(Some(match file.take(LONGEST + 1).read_to_end(&mut text) {
+        let mut text = vec![0; length + 1];
+        let mut file = file.take(LONGEST + 1);
+        let read = file.read(&mut text).and_then(|read| {
+            text.truncate(read);
+            // A file hands out all there is; one that was as long as it could be has grown.
+            if read > length { file.read_to_end(&mut text) } else { Ok(read) }
+        });
+        Ok(Some(match read {
             Err(error) => Err(format!("it cannot be read: {error}")),
             Ok(_) if text.len() as u64 > LONGEST => Err("it is longer than any record".to_owned()),
             Ok(_) => Ok(Content { text, mtime: meta.mtime() }),
@@ -189,7 +242,7 @@ impl Dir {
         let new = format!(".{name}.new");
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::from_bits_truncate(mode);
+        let mode = stat::Mode::from_bits_truncate(mode);
         let create = || openat(&self.fd, new.as_str(), flags, mode);
         let write = || -> io::Result<()> {
             let created = match create() {
@@ -212,11 +265,20 @@ impl Dir {
         })
     }
 
-    /// Opens a file to lock it.
-    pub fn lock_file(&self, name: &str) -> Result<File> {
-        let path = self.path(name)?;
+    /// Opens a file in a directory of it, to lock it; the directory is made where it is missing.
+    pub fn lock_file(&self, dir: &str, name: &str) -> Result<File> {
+        let path = self.path(dir)?.join(name);
+        self.path(name)?;
+        let within = Path::new(dir).join(name);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        if let Ok(file) = openat2(&self.fd, &within, flags, Mode::from_raw_mode(0o600), resolve) {
+            return Ok(file.into());
+        }
+        // The directory is missing, or the kernel is one before 5.6; else it says again why not.
+        let inner = self.make_dir(dir, 0o755)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = openat(&self.fd, name, flags, Mode::from_bits_truncate(0o600));
+        let opened = openat(&inner.fd, name, flags, stat::Mode::from_bits_truncate(0o600));
         opened.map(File::from).map_err(|errno| failed("locking", &path, &errno.into()))
     }
 
@@ -253,7 +315,7 @@ impl Dir {
     pub fn names(&self) -> Result<Vec<String>> {
         let read = || -> io::Result<Vec<String>> {
             // Opened anew: what is read of this one starts where somebody else has stopped.
-            let dir = openat(&self.fd, ".", DIRECTORY, Mode::empty())?;
+            let dir = openat(&self.fd, ".", DIRECTORY, stat::Mode::empty())?;
             match sysfs::entries(&dir) {
                 (names, None) => Ok(names),
                 (_, Some(error)) => Err(error),
@@ -282,7 +344,7 @@ pub(super) fn of_others(meta: &std::fs::Metadata) -> Option<String> {
     (mode & 0o022 != 0).then(|| format!("others than root may write it (mode {mode:04o})"))
 }
 
-fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     Error::io(format_args!("{what} {}", path.display()), error)
 }
 

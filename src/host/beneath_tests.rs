@@ -41,7 +41,9 @@ fn a_linked_file_is_neither_read_nor_written_nor_removed() {
     let (link, target) = (temp.path().join("inside/a"), outside.join("passwd"));
     symlink(&target, &link).unwrap();
     assert!(why(&dir, "a").contains("symbolic link"));
-    assert!(dir.lock_file("a").is_err());
+    fs::create_dir(temp.path().join("inside/locks")).unwrap();
+    symlink(&target, temp.path().join("inside/locks/a")).unwrap();
+    assert!(dir.lock_file("locks", "a").is_err() && dir.lock_file("locks", "b").is_ok());
     // The place of the file that is written first, too.
     symlink(&target, temp.path().join("inside/.a.new")).unwrap();
     dir.write("a", b"mine", 0o600).unwrap();
@@ -59,8 +61,11 @@ fn a_linked_directory_is_not_entered() {
     for error in [dir.dir("journal").unwrap_err(), dir.make_dir("journal", 0o700).unwrap_err()] {
         assert!(error.message().contains("inside/journal is no directory"), "{error}");
     }
+    assert!(dir.lock_file("journal", "a").is_err());
     dir.remove_dir_if_empty("journal");
-    assert!(outside.join("passwd").exists());
+    assert!(outside.join("passwd").exists() && !outside.join("a").exists());
+    // One that is missing is made.
+    assert!(dir.lock_file("locks", "a").is_ok());
     // The first one is the administrator's choice.
     symlink(temp.path().join("inside"), temp.path().join("chosen")).unwrap();
     assert!(Dir::open(&temp.path().join("chosen")).unwrap().is_some());
@@ -74,7 +79,12 @@ fn no_name_leads_out() {
     for name in ["", ".", "..", "../outside/passwd", "a/b", absolute, "a\0b"] {
         assert!(dir.read(name).is_err() && dir.remove(name).is_err(), "{name:?}");
         assert!(dir.write(name, b"", 0o600).is_err() && dir.dir(name).is_err(), "{name:?}");
-        assert!(dir.rename("x", &dir, name).is_err() && dir.lock_file(name).is_err(), "{name:?}");
+        assert!(
+            dir.rename("x", &dir, name).is_err()
+                && dir.lock_file(name, "a").is_err()
+                && dir.lock_file("a", name).is_err(),
+            "{name:?}"
+        );
         dir.remove_dir_if_empty(name);
     }
     assert_eq!(fs::read_to_string(outside.join("passwd")).unwrap(), "root");
@@ -84,7 +94,7 @@ fn no_name_leads_out() {
 fn what_is_no_file_is_said_and_not_waited_for() {
     let (temp, dir, _) = places();
     let path = temp.path().join("inside");
-    nix::unistd::mkfifo(&path.join("fifo"), Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&path.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::create_dir(path.join("dir")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(path.join("socket")).unwrap();
     for name in ["fifo", "dir", "socket"] {

@@ -10,7 +10,7 @@ use super::{Host, holders, netns, pci, ports};
 use crate::error::Result;
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::{Scope, VfFacts};
-use crate::model::ids::{DeviceId, PciAddress, VfIndex};
+use crate::model::ids::{Cidr, DeviceId, PciAddress, VfIndex};
 use crate::model::link::{Link, VfReport};
 use crate::model::record::{NetnsId, VfOf};
 use crate::model::seen::Seen;
@@ -133,18 +133,9 @@ impl Host {
             seen.there_names = names_but(&there, Some(link.ifindex));
         }
         if let (true, Some((Place::Netns(at), link))) = (with_ip, &link) {
-            let (addresses, routes) = match self.sockets.at(at)? {
-                None => Default::default(),
-                Some(mut there) => (there.addresses()?, there.routes_with_hops()?),
-            };
-            let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
-            seen.addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
-            let own = routes.into_iter().filter(|(ifindex, ..)| *ifindex == link.ifindex);
-            let text = |(_, to, via): (u32, String, Option<IpAddr>)| match via {
-                Some(via) => format!("{to} via {via}"),
-                None => to,
-            };
-            seen.routes = own.map(text).collect();
+            if let Some(mut there) = self.sockets.at(at)? {
+                (seen.addresses, seen.routes) = ip_config(&mut there, link.ifindex)?;
+            }
         }
         if hint.is_none() {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its
@@ -161,32 +152,89 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Looks again at what was moved a moment ago, and at nothing else; `None`: that needs a whole look.
+    pub(super) fn look_again(
+        &self,
+        before: &Seen,
+        at: &NetnsId,
+        ifname: &str,
+        with_ip: bool,
+    ) -> Result<Option<Seen>> {
+        let is_one = before.device.port() == 0 && before.ports.is_empty() && !ifname.is_empty();
+        let pf = before.vf_of.as_ref().map(|of| (self.recent.ifindex(&of.pf), of.index));
+        let (Some((Some(pf), index)), true) = (pf, is_one) else { return Ok(None) };
+        let Some(mut there) = self.sockets.at(at)? else { return Ok(None) };
+        let Ok(link) = there.link_named(ifname) else { return Ok(None) };
+        if link.name != ifname
+            || ports::of_device(std::slice::from_ref(&link), &before.device).is_empty()
+        {
+            return Ok(None);
+        }
+        let mut seen = Seen {
+            settings: report(&mut *self.sockets.here()?, pf, index)?.map(|report| report.settings),
+            ..before.clone()
+        };
+        if with_ip {
+            (seen.addresses, seen.routes) = ip_config(&mut there, link.ifindex)?;
+        }
+        seen.link = Some((Place::Netns(at.clone()), link));
+        Ok(Some(seen))
+    }
+}
+
+/// Addresses and routes of an interface in the socket's namespace.
+fn ip_config(netlink: &mut Netlink, ifindex: u32) -> Result<(Vec<Cidr>, Vec<String>)> {
+    let addresses = netlink.addresses()?;
+    let own = addresses.iter().filter(|(of, _)| *of == ifindex);
+    let addresses = own.filter_map(|(_, text)| text.parse().ok()).collect();
+    let own = netlink.routes_with_hops()?.into_iter().filter(|(of, ..)| *of == ifindex);
+    let text = |(_, to, via): (u32, String, Option<IpAddr>)| match via {
+        Some(via) => format!("{to} via {via}"),
+        None => to,
+    };
+    Ok((addresses, own.map(text).collect()))
+}
+
 /// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`). A port of a
 /// VF belongs to the same port of its PF, where that has several.
 pub(super) fn vf_of(dir: &Dir, device: &DeviceId) -> Option<VfOf> {
     let pf: PciAddress = dir.link_name("physfn")?.parse().ok()?;
-    let physfn = dir.dir("physfn")?;
-    let is_it =
-        |index: &u16| physfn.link_name(&format!("virtfn{index}")).as_deref() == Some(device.name());
-    // Mostly it is where the capability says; else there is nothing but to look at all.
-    let index = index_by_offset(&physfn, pf, device).filter(is_it);
+    // Mostly it is where the first two lead to; else there is nothing but to look at all.
     let any = || {
-        let names = physfn.names(".").into_iter();
-        names.filter_map(|name| name.strip_prefix("virtfn")?.parse().ok()).find(is_it)
+        let names = dir.names("physfn").into_iter();
+        let mut indexes = names.filter_map(|name| name.strip_prefix("virtfn")?.parse().ok());
+        indexes.find(|index| nth(dir, *index).as_deref() == Some(device.name()))
     };
-    let index = index.or_else(any)?;
-    let port =
-        Some(device.port()).filter(|port| *port > 0 && ports::netdev(&physfn, *port).is_some());
+    let index = index_by_routing_id(dir, device).or_else(any)?;
+    let has_port = || dir.dir("physfn").and_then(|pf| ports::netdev(&pf, device.port())).is_some();
+    let port = Some(device.port()).filter(|port| *port > 0 && has_port());
     let pf = DeviceId::from(pf).with_port(port.unwrap_or(0));
     Some(VfOf { pf, index: VfIndex(index) })
 }
 
-/// The number of a VF by its routing ID (kernel: drivers/pci/iov.c, `pci_iov_virtfn_devfn`).
-fn index_by_offset(physfn: &Dir, pf: PciAddress, vf: &DeviceId) -> Option<u16> {
-    let offset: u32 = physfn.number("sriov_offset")?;
-    let stride: u32 = physfn.number("sriov_stride")?;
-    let beyond = vf.pci()?.routing_id().checked_sub(pf.routing_id() + offset)?;
-    u16::try_from(beyond.checked_div(stride)?).ok()
+/// The name of a VF of the same PF.
+fn nth(dir: &Dir, index: u16) -> Option<String> {
+    dir.link_name(&format!("physfn/virtfn{index}"))
+}
+
+/// The number of a VF by its routing ID: those of a PF's VFs have all the same distance (kernel:
+/// drivers/pci/iov.c, `pci_iov_virtfn_devfn`).
+fn index_by_routing_id(dir: &Dir, vf: &DeviceId) -> Option<u16> {
+    let own = vf.pci()?.routing_id();
+    let first = nth(dir, 0)?;
+    if first == vf.name() {
+        return Some(0);
+    }
+    let second = nth(dir, 1)?;
+    if second == vf.name() {
+        return Some(1);
+    }
+    let routing_id = |name: &str| name.parse().ok().map(PciAddress::routing_id);
+    let first = routing_id(&first)?;
+    let distance = routing_id(&second)?.checked_sub(first)?;
+    let index = u16::try_from(own.checked_sub(first)?.checked_div(distance)?).ok()?;
+    (nth(dir, index)? == vf.name()).then_some(index)
 }
 
 /// The ports beside the first one that have an interface here.

@@ -4,6 +4,7 @@ mod accounts;
 mod announce;
 mod apply;
 mod beneath;
+mod calls;
 mod doctor;
 mod drivers;
 mod ethtool;
@@ -93,6 +94,10 @@ impl Host {
             dirs: OpenDirs::default(),
             recent: Recent::default(),
         }
+    }
+
+    fn lock_dir(&self) -> PathBuf {
+        self.root.join("run/sriovctl/lock")
     }
 
     fn is_live(&self) -> bool {
@@ -372,9 +377,13 @@ impl Kernel for Host {
         self.apply_step(step, timeout)
     }
 
+    fn apply_at_once(&self, steps: &[Step], timeout: Duration) -> bool {
+        self.set_vf_at_once(steps, timeout)
+    }
+
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard> {
         self.must_be_live()?;
-        lock::exclusive(&self.root.join("run/sriovctl/lock"), pf, timeout)
+        lock::exclusive(&self.lock_dir(), pf, timeout)
     }
 
     fn lock_device(
@@ -384,12 +393,12 @@ impl Kernel for Host {
         timeout: Duration,
     ) -> Result<Self::Guard> {
         self.must_be_live()?;
-        lock::device(&self.root.join("run/sriovctl/lock"), device, pf, timeout)
+        lock::device(&self.lock_dir(), device, pf, timeout)
     }
 
     fn lock_call(&self, container: &str, ifname: &str, timeout: Duration) -> Result<Self::Guard> {
         self.must_be_live()?;
-        lock::call(&self.root.join("run/sriovctl/lock"), container, ifname, timeout)
+        lock::call(&self.lock_dir(), container, ifname, timeout)
     }
 
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
@@ -402,13 +411,27 @@ impl Kernel for Host {
         self.inspect_device(device, hint, true)
     }
 
+    fn inspect_moved(
+        &self,
+        before: &Seen,
+        at: &NetnsId,
+        ifname: &str,
+        with_ip: bool,
+    ) -> Result<Seen> {
+        self.must_be_live()?;
+        match self.look_again(before, at, ifname, with_ip)? {
+            Some(seen) => Ok(seen),
+            None => self.inspect_device(&before.device, Some(at), with_ip),
+        }
+    }
+
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
         DeviceId::new("pci", &sysfs::link_name(&self.device_dir(device).join("physfn"))?)
     }
 
     fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {
         self.must_be_live()?;
-        netns::find(choice)
+        self.sockets.find(choice)
     }
 
     fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{DefaultNla, Emitable, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, Prop};
 use netlink_packet_route::route::{
@@ -18,8 +17,8 @@ use nix::sched::{CloneFlags, unshare};
 use super::inspect::inside;
 use super::netlink::{Netlink, Refused};
 use super::sockets::Lent;
-use super::{Host, netns, ports, sysfs};
-use crate::error::{Error, Result, libc_errno};
+use super::{Host, netns, ports};
+use crate::error::{Result, libc_errno};
 use crate::model::ids::DeviceId;
 use crate::model::link::Link;
 use crate::model::record::NetnsId;
@@ -41,10 +40,9 @@ impl Host {
         let (mut netlink, ifindex) = self.at(step, device, at)?;
         let target = match &set.to {
             None => None,
-            Some(to) => Some(
-                netns::open(&to.path, Some(to))?
-                    .ok_or_else(|| self.refused(step, libc_errno::ENOENT))?,
-            ),
+            Some(to) => {
+                Some(self.sockets.open(to)?.ok_or_else(|| self.refused(step, libc_errno::ENOENT))?)
+            }
         };
         let attributes = || {
             let mut all = Vec::new();
@@ -52,6 +50,7 @@ impl Host {
             all.extend(set.name.clone().map(LinkAttribute::IfName));
             all.extend(set.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
             all.extend(set.mtu.map(LinkAttribute::Mtu));
+            all.extend(target.is_some().then(arp_notify));
             all
         };
         let flags = flags(set);
@@ -90,8 +89,7 @@ impl Host {
         detour: bool,
         timeout: Duration,
     ) -> Result<Outcome> {
-        let home = std::fs::File::open("/proc/self/ns/net")
-            .map_err(|error| Error::io("opening this network namespace", &error))?;
+        let home = netns::Home::get()?.file();
         let to_home = || vec![LinkAttribute::NetNsFd(home.as_raw_fd())];
         let named = || vec![LinkAttribute::IfName(name.to_owned())];
         let (mut netlink, mut ifindex) = self.at(step, device, &Place::Netns(at.clone()))?;
@@ -171,13 +169,9 @@ impl Host {
         config: &IpConfig,
     ) -> Result<Outcome> {
         let (mut netlink, link) = self.link_at(step, device, at)?;
-        // Entered for what only /proc/sys has.
-        let done =
-            netns::visit(&at.path, Some(at), || Ok(configure_here(&mut netlink, &link, config)))?;
-        match done {
-            None => Err(self.refused(step, libc_errno::ENODEV)),
-            Some(Ok(())) => Ok(Outcome::Changed),
-            Some(Err(Refused { errno, text })) => {
+        match configure_there(&mut netlink, &link, config) {
+            Ok(()) => Ok(Outcome::Changed),
+            Err(Refused { errno, text }) => {
                 let said = text.map(|text| format!("the kernel says: {text}"));
                 Err(self.refused(step, errno).details(said))
             }
@@ -206,29 +200,41 @@ fn altnames(ifindex: u32, names: &[String]) -> LinkMessage {
     message
 }
 
-/// In the namespace of this thread: what must be set before "up", addresses, up, routes.
-fn configure_here(
-    netlink: &mut Netlink,
+/// Has the kernel tell neighbours by itself when the interface comes up in its new namespace (kernel:
+/// net/ipv4/devinet.c, `inet_set_link_af`; uapi/linux/if_link.h, `IFLA_INET_CONF`; uapi/linux/ip.h).
+fn arp_notify() -> LinkAttribute {
+    const IFLA_AF_SPEC: u16 = 26;
+    const IFLA_INET_CONF: u16 = 1;
+    const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
+    let nest = |kind: u16, value: DefaultNla| {
+        let mut bytes = vec![0; value.buffer_len()];
+        value.emit(&mut bytes);
+        DefaultNla::new(kind, bytes)
+    };
+    let on = DefaultNla::new(IPV4_DEVCONF_ARP_NOTIFY, 1u32.to_ne_bytes().to_vec());
+    let inet = u16::from(u8::from(AddressFamily::Inet));
+    LinkAttribute::Other(nest(IFLA_AF_SPEC, nest(inet, nest(IFLA_INET_CONF, on))))
+}
+
+/// In another namespace: what must be set before "up", addresses, up, routes.
+fn configure_there(
+    netlink: &mut Lent<'_>,
     link: &Link,
     config: &IpConfig,
 ) -> std::result::Result<(), Refused> {
     let (ifindex, name) = (link.ifindex, &link.name);
-    // The kernel tells neighbours by itself when the link comes up; a new IPv6 address can be used
-    // at once, without a second of waiting whether it is a duplicate. A kernel without IPv6, or a
-    // read-only /proc/sys, is no reason to fail.
-    for (family, key) in [
-        ("ipv4", "arp_notify"),
-        ("ipv6", "ndisc_notify"),
-        ("ipv6", "optimistic_dad"),
-        ("ipv6", "use_optimistic"),
-    ] {
-        let path = format!("/proc/sys/net/{family}/conf/{name}/{key}");
-        let _ = sysfs::write(Path::new(&path), "1");
+    let set = |key: &str, value| {
+        // A kernel without IPv6, or a read-only /proc/sys, is no reason to fail.
+        let _ = netlink.ipv6().map(|all| all.write(&format!("{name}/{key}"), value));
+    };
+    // A new IPv6 address can be used at once, without a second of waiting whether it is a duplicate, and
+    // neighbours are told of it.
+    for key in ["ndisc_notify", "optimistic_dad", "use_optimistic"] {
+        set(key, "1");
     }
     if config.addresses.iter().any(|cidr| cidr.address.is_ipv6()) {
         // Some runtimes switch it off in new namespaces.
-        let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-        let _ = sysfs::write(Path::new(&path), "0");
+        set("disable_ipv6", "0");
     }
     for cidr in &config.addresses {
         let message = RouteNetlinkMessage::NewAddress(address(ifindex, cidr.address, cidr.prefix));

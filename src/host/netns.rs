@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -19,10 +19,38 @@ use crate::model::selector::nearest;
 /// Directories in which namespaces are kept by name.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
+/// The namespace that this program runs in, opened once: whoever visits another comes back to it.
+pub struct Home {
+    file: fs::File,
+    id: (u64, u64),
+}
+
+impl Home {
+    /// Opens it.
+    pub fn get() -> Result<&'static Self> {
+        static HOME: OnceLock<Home> = OnceLock::new();
+        if let Some(home) = HOME.get() {
+            return Ok(home);
+        }
+        let path = "/proc/self/ns/net";
+        let open = || -> std::io::Result<_> {
+            let file = fs::File::open(path)?;
+            let meta = file.metadata()?;
+            Ok(Self { file, id: (meta.dev(), meta.ino()) })
+        };
+        let home = open().map_err(|error| Error::io(format_args!("opening {path}"), &error))?;
+        Ok(HOME.get_or_init(|| home))
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &fs::File {
+        &self.file
+    }
+}
+
 /// Device and inode of this process's own namespace.
 pub fn own() -> Result<(u64, u64)> {
-    identity(Path::new("/proc/self/ns/net"))
-        .map_err(|error| Error::io("reading /proc/self/ns/net", &error))
+    Home::get().map(|home| home.id)
 }
 
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
@@ -110,33 +138,25 @@ pub fn enter<T: Send>(
 static COMES_BACK: OnceLock<()> = OnceLock::new();
 
 /// Does something short in a namespace and comes back, on this thread: a tenth of what a thread costs.
-/// `None`: as for [`enter`].
-pub fn visit<T>(
-    path: &str,
-    expected: Option<&NetnsId>,
-    work: impl FnOnce() -> Result<T>,
-) -> Result<Option<T>> {
-    let Some(there) = open(path, expected)? else { return Ok(None) };
-    let home = fs::File::open("/proc/thread-self/ns/net")
-        .map_err(|error| Error::io("opening this network namespace", &error))?;
+pub fn visit<T>(there: &fs::File, path: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let home = Home::get()?.file();
     if COMES_BACK.get().is_none() {
         let coming = || format!("coming back from the network namespace {path}");
-        setns(&home, CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| Error::os(coming(), errno as i32))?;
+        setns(home, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::os(coming(), errno as i32))?;
         let _ = COMES_BACK.set(());
     }
-    setns(&there, CloneFlags::CLONE_NEWNET)
+    setns(there, CloneFlags::CLONE_NEWNET)
         .map_err(|errno| Error::os(entering(path), errno as i32))?;
     let _back = Back(home);
-    work().map(Some)
+    work()
 }
 
 /// Comes back when it is dropped, or not at all: whatever was done next would be done in a container.
-struct Back(fs::File);
+struct Back(&'static fs::File);
 
 impl Drop for Back {
     fn drop(&mut self) {
-        let back = || setns(&self.0, CloneFlags::CLONE_NEWNET).is_ok();
+        let back = || setns(self.0, CloneFlags::CLONE_NEWNET).is_ok();
         assert!((0..3).any(|_| back()), "the host's network namespace cannot be entered again");
     }
 }
@@ -174,8 +194,8 @@ pub fn described(id: &NetnsId) -> Netns {
     found.unwrap_or_else(|| Netns { inode: id.inode, path: id.path.clone(), ..Netns::default() })
 }
 
-/// The namespace that is meant.
-pub fn find(choice: &NetnsChoice) -> Result<NetnsId> {
+/// The namespace that is meant, open.
+pub fn find(choice: &NetnsChoice) -> Result<(NetnsId, fs::File)> {
     match choice {
         NetnsChoice::Named(name) if name.contains('/') => of_path(name.clone()),
         NetnsChoice::Named(name) => {
@@ -188,9 +208,16 @@ pub fn find(choice: &NetnsChoice) -> Result<NetnsId> {
     }
 }
 
-fn of_path(path: String) -> Result<NetnsId> {
-    let (device, inode) = match identity(Path::new(&path)) {
-        Ok(identity) => identity,
+fn of_path(path: String) -> Result<(NetnsId, fs::File)> {
+    // Whatever else is there is not waited for.
+    let open = || -> std::io::Result<_> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path)?;
+        let meta = file.metadata()?;
+        Ok((file, meta.dev(), meta.ino()))
+    };
+    let (file, device, inode) = match open() {
+        Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(&path)),
         Err(error) => return Err(Error::io(entering(&path), &error)),
     };
@@ -198,7 +225,7 @@ fn of_path(path: String) -> Result<NetnsId> {
         return Err(Error::new(Kind::Usage, format!("{path} is no network namespace"))
             .hint("name one of: ip netns list, or give a process with --pid"));
     }
-    Ok(NetnsId { path, device, inode })
+    Ok((NetnsId { path, device, inode }, file))
 }
 
 fn no_such(name: &str) -> Error {
@@ -212,7 +239,7 @@ fn no_such(name: &str) -> Error {
 
 /// By the cgroup of its processes, which every runtime names after the container: no daemon is
 /// asked. The first process is the container's init.
-fn of_container(id: &str) -> Result<NetnsId> {
+fn of_container(id: &str) -> Result<(NetnsId, fs::File)> {
     let is_hex = id.len() >= 4 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex {
         let message = format!("\"{id}\" is not a container id (4 to 64 hexadecimal digits)");

@@ -16,6 +16,8 @@ struct Facts {
     ifindexes: Vec<(DeviceId, u32)>,
     /// The last VF, by the number of its directory, which no other device has.
     vf: Option<(u64, VfOf)>,
+    /// The call that the last record was of.
+    call: Option<(DeviceId, Option<String>)>,
 }
 
 impl Recent {
@@ -36,6 +38,11 @@ impl Recent {
         self.facts().ifindexes.clear();
     }
 
+    /// Forgets the interface of one device, which went somewhere else.
+    pub fn forget_one(&self, device: &DeviceId) {
+        self.facts().ifindexes.retain(|(of, _)| of != device);
+    }
+
     /// Which VF the device with this directory is.
     pub fn vf(&self, incarnation: u64) -> Option<VfOf> {
         self.facts().vf.as_ref().filter(|(of, _)| *of == incarnation).map(|(_, vf)| vf.clone())
@@ -44,6 +51,16 @@ impl Recent {
     /// Keeps which VF it is.
     pub fn keep_vf(&self, incarnation: u64, vf: &VfOf) {
         self.facts().vf = Some((incarnation, vf.clone()));
+    }
+
+    /// The call that the record of a device was of when it was read or written last; `None`: not known.
+    pub fn call(&self, device: &DeviceId) -> Option<Option<String>> {
+        self.facts().call.as_ref().filter(|(of, _)| of == device).map(|(_, call)| call.clone())
+    }
+
+    /// Keeps of which call it is.
+    pub fn keep_call(&self, device: &DeviceId, call: Option<String>) {
+        self.facts().call = Some((device.clone(), call));
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -6,19 +6,19 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Host;
 use super::beneath::Dir;
 use super::neighbours::DIR;
 use super::sysfs;
+use super::{Host, calls};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{DeviceId, PciAddress};
 use crate::model::plan::attach::Moment;
-use crate::model::record::{FORMAT, Record, Resize};
+use crate::model::record::{FORMAT, Owner, Record, Resize};
 
 impl Host {
     /// What all of it is below, shared with other plugins. It may be a link: an administrator made it.
-    fn state(&self) -> Result<Option<Dir>> {
+    pub(super) fn state(&self) -> Result<Option<Dir>> {
         self.dirs.get("sriovctl", || {
             let base = self.shared_dir()?.map(Dir::of_root).transpose()?;
             let ours = base.map(|base| base.dir("sriovctl")).transpose()?.flatten();
@@ -28,18 +28,20 @@ impl Host {
 
     /// The directory that all plugins share.
     pub(super) fn shared_dir(&self) -> Result<Option<Dir>> {
-        self.dirs.get("", || Dir::open(&self.root.join(DIR)))
+        self.dirs.get("", || Dir::open(&self.root.join(DIR))?.map(Dir::looked_at).transpose())
     }
 
-    fn state_dir(&self, kind: &str) -> Result<Option<Dir>> {
+    pub(super) fn state_dir(&self, kind: &str) -> Result<Option<Dir>> {
         self.dirs.get(kind, || {
-            let dir = self.state()?.map(|dir| dir.dir(kind)).transpose()?.flatten();
-            dir.map(Dir::of_root).transpose()
+            let Some(state) = self.state()? else { return Ok(None) };
+            let Some(dir) = state.dir(kind)? else { return Ok(None) };
+            // Into one that is closed nobody but root put anything.
+            if state.is_closed() { Ok(Some(dir)) } else { dir.of_root().map(Some) }
         })
     }
 
     /// The directory, for root only; those above it as others have them.
-    fn make_state_dir(&self, kind: &str) -> Result<Dir> {
+    pub(super) fn make_state_dir(&self, kind: &str) -> Result<Dir> {
         if let Some(dir) = self.state_dir(kind)? {
             return Ok(dir);
         }
@@ -48,7 +50,7 @@ impl Host {
         ours.make_dir(kind, 0o700)?.of_root()
     }
 
-    fn write_record(
+    pub(super) fn write_record(
         &self,
         kind: &str,
         device: &DeviceId,
@@ -75,6 +77,18 @@ impl Host {
             path: path(),
             why,
         })))
+    }
+
+    /// The call that a record is of, as it was read a moment ago.
+    fn call_of(&self, shelf: Shelf, device: &DeviceId) -> Result<Option<String>> {
+        if shelf != Shelf::Attachments {
+            return Ok(None);
+        }
+        if let Some(known) = self.recent.call(device) {
+            return Ok(known);
+        }
+        let stored = self.stored(shelf, device)?;
+        Ok(stored.as_ref().and_then(Stored::record).and_then(|of| calls::name_of(&of.owner)))
     }
 
     fn remove_record(&self, kind: &str, device: &DeviceId) -> Result<()> {
@@ -107,11 +121,33 @@ impl Store for Host {
     fn stored(&self, shelf: Shelf, device: &DeviceId) -> Result<Option<Stored>> {
         let [journal, record] = dirs(shelf);
         let journal = self.read_record(journal, device)?;
-        if let Some(found) = journal {
-            return Ok(Some(found.map_or_else(|corrupt| corrupt, Stored::Unfinished)));
+        let found = match journal {
+            Some(found) => Some(found.map_or_else(|corrupt| corrupt, Stored::Unfinished)),
+            None => {
+                let attached = self.read_record(record, device)?;
+                attached.map(|found| found.map_or_else(|corrupt| corrupt, Stored::Attached))
+            }
+        };
+        if shelf == Shelf::Attachments {
+            let record = found.as_ref().and_then(Stored::record);
+            self.recent.keep_call(device, record.and_then(|record| calls::name_of(&record.owner)));
         }
-        let attached = self.read_record(record, device)?;
-        Ok(attached.map(|found| found.map_or_else(|corrupt| corrupt, Stored::Attached)))
+        Ok(found)
+    }
+
+    fn stored_of_call(&self, owner: &Owner) -> Result<Vec<Stored>> {
+        self.stored_by_link(owner)
+    }
+
+    fn forget_call(&self, owner: &Owner) -> Result<()> {
+        match calls::name_of(owner) {
+            Some(name) => self.unlink_call(&name, None),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_dead_calls(&self) -> Result<()> {
+        self.unlink_left()
     }
 
     fn all_stored(&self, shelf: Shelf) -> Result<Vec<Stored>> {
@@ -135,6 +171,10 @@ impl Store for Host {
         self.must_be_live()?;
         let [journal, complete] = dirs(shelf);
         self.make_state_dir(complete)?;
+        if shelf == Shelf::Attachments {
+            self.link_call(&record.owner, &record.device)?;
+            self.recent.keep_call(&record.device, calls::name_of(&record.owner));
+        }
         self.write_record(journal, &record.device, record)
     }
 
@@ -150,15 +190,23 @@ impl Store for Host {
     }
 
     fn abandon(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
-        let [journal, _] = dirs(shelf);
-        self.remove_record(journal, device)
+        let [journal, complete] = dirs(shelf);
+        let call = self.call_of(shelf, device)?;
+        self.remove_record(journal, device)?;
+        let is_last = || Ok::<_, Error>(self.read_record(complete, device)?.is_none());
+        match call {
+            Some(call) if is_last()? => self.unlink_call(&call, Some(device)),
+            _ => Ok(()),
+        }
     }
 
     /// The record first: should this be cut off between the two, the journal finishes it.
     fn forget(&self, shelf: Shelf, device: &DeviceId) -> Result<()> {
         let [journal, complete] = dirs(shelf);
+        let call = self.call_of(shelf, device)?;
         self.remove_record(complete, device)?;
-        self.remove_record(journal, device)
+        self.remove_record(journal, device)?;
+        call.map_or(Ok(()), |call| self.unlink_call(&call, Some(device)))
     }
 
     fn allocated(&self, device: &DeviceId) -> Option<String> {
@@ -253,4 +301,4 @@ pub(super) fn parse(text: &[u8], device: &DeviceId) -> std::result::Result<Recor
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::model::record::{NetnsId, Original, Owner, Wanted};
 
-fn record(device: &str) -> Record {
+pub fn record(device: &str) -> Record {
     Record {
         format: FORMAT,
         boot_id: "b".into(),
@@ -143,7 +143,13 @@ fn a_linked_directory_of_records_is_not_entered() {
 fn a_directory_of_records_that_others_may_write_is_not_used() {
     let (root, host, path) = host();
     let base = root.path().join("var/lib/cni/sriov");
-    for dir in [path.parent().unwrap(), &base.join("sriovctl"), &base] {
+    // Into a closed one others do not come, whatever is in it.
+    let state = base.join("sriovctl");
+    fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(matches!(host.stored(Shelf::Attachments, &device()), Ok(Some(Stored::Attached(_)))));
+    fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    for dir in [path.parent().unwrap(), &state, &base] {
         let was = fs::metadata(dir).unwrap().permissions();
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
         // Of a program that is started now, not of one that looked at it a moment ago.

@@ -72,6 +72,15 @@ impl Dir {
         dir.map_or_else(|_| Vec::new(), |dir| entries(&dir).0)
     }
 
+    /// Writes a value into a file in it, as [`write`].
+    pub fn write(&self, name: &str, value: &str) -> std::result::Result<(), i32> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(&self.0, name, flags, Mode::empty());
+        let file = file.map_err(|errno| errno as i32)?;
+        // Whole or not at all.
+        nix::unistd::write(&file, value.as_bytes()).map(drop).map_err(|errno| errno as i32)
+    }
+
     /// Its number on its file system, which no other directory of this boot had or will have (kernel:
     /// fs/kernfs/dir.c, `__kernfs_new_node`).
     pub fn inode(&self) -> Option<u64> {

@@ -10,20 +10,19 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
 use super::netlink::Netlink;
 use super::netns;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::link::{Link, Netns};
 
 /// Their names, each with its namespace.
 pub fn elsewhere(ifindex: u32) -> Result<Vec<String>> {
-    let own = File::open("/proc/self/ns/net")
-        .map_err(|error| Error::io("opening /proc/self/ns/net", &error))?;
+    let own = netns::Home::get()?.file();
     let mut found = Vec::new();
     for other in netns::others()? {
         let look = || {
             let mut netlink = Netlink::route()?;
             // Which numbers a namespace knows others by is its own affair; it knows this one only
             // if something in it is tied to this one.
-            let Some(id) = nsid(&mut netlink, &own) else { return Ok(Vec::new()) };
+            let Some(id) = nsid(&mut netlink, own) else { return Ok(Vec::new()) };
             let links = netlink.names()?.into_iter();
             let on_it = links.filter(|link| link.lower_elsewhere == Some((ifindex, id)));
             Ok(on_it.collect::<Vec<Link>>())

@@ -188,6 +188,14 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Whether it is the same interface of the same container, in whichever network.
+    pub fn is_call_of(&self, other: &Self) -> bool {
+        self.ifname.is_some()
+            && (&self.container, &self.ifname) == (&other.container, &other.ifname)
+    }
+}
+
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.container {

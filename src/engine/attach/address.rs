@@ -42,7 +42,7 @@ pub fn configure<K: Kernel + Store + Surroundings>(
     progress.stage(&step.to_string(), 0);
     kernel.apply(&step, STEP_WITHIN)?;
     let job = Job { kernel, netns: &record.netns, request, progress };
-    let seen = job.settle(&record, &attached.name)?;
+    let seen = job.settle(&record, &attached.seen)?;
     job.conclude(&record)?;
     let steps = attached.steps.into_iter().chain([step]).collect();
     Ok(Attached { record, steps, seen, ..attached })

@@ -71,7 +71,7 @@ fn of_link(payload: &[u8]) {
 /// what sets a single thing does not have.
 pub fn set_and_read(index: VfIndex, attr: VfAttr) -> VfSettings {
     let mac = VfInfo::Mac(VfInfoMac::new(index.0.into(), &[2, 0, 0, 0, 0, 5]));
-    let LinkAttribute::VfInfoList(mut list) = vf::set(index, attr) else { panic!("no list") };
+    let LinkAttribute::VfInfoList(mut list) = vf::set(index, &[attr]) else { panic!("no list") };
     list[0].0.insert(0, mac);
     let list = LinkAttribute::VfInfoList(list);
     let mut bytes = vec![0; list.value_len()];

@@ -19,10 +19,9 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
-use netlink_sys::{Socket, SocketAddr};
-use nix::libc::MSG_TRUNC;
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::{TimeVal, TimeValLike};
+use netlink_sys::Socket;
+use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::attrs::Attrs;
 use crate::error::{Error, Result};
@@ -34,8 +33,8 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// The kernel answers at once, but for whoever holds the RTNL lock: nobody does for this long.
-const ANSWER_WITHIN_SECONDS: i64 = 30;
+/// The kernel's answer mostly is there when a request was sent; nothing keeps it for this long.
+const ANSWER_WITHIN_SECONDS: u16 = 30;
 /// A PF with 512 VFs answers in a datagram of 100 KiB. What is not filled takes no memory.
 const LARGEST_DATAGRAM: usize = 4 << 20;
 
@@ -92,12 +91,9 @@ impl Netlink {
 
     fn open(protocol: isize) -> Result<Self> {
         let open = || -> io::Result<Socket> {
+            // What is sent through one that is not connected goes to the kernel.
             let socket = Socket::new(protocol)?;
             socket.set_ext_ack(true)?;
-            // SAFETY-free borrow: the descriptor lives as long as `socket`.
-            let timeout = TimeVal::seconds(ANSWER_WITHIN_SECONDS);
-            setsockopt(&Borrowed(&socket), sockopt::ReceiveTimeout, &timeout)?;
-            socket.connect(&SocketAddr::new(0, 0))?;
             Ok(socket)
         };
         let socket = open().map_err(|error| Error::io("opening a netlink socket", &error))?;
@@ -132,6 +128,18 @@ impl Netlink {
         request.header.index = ifindex;
         let mask = vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats];
         request.attributes.push(LinkAttribute::ExtMask(mask));
+        self.get_link(request)
+    }
+
+    /// The interface of a name, without its VFs.
+    pub fn link_named(&mut self, name: &str) -> std::result::Result<Link, Refused> {
+        let mut request = LinkMessage::default();
+        let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+        request.attributes = vec![LinkAttribute::IfName(name.to_owned()), mask];
+        self.get_link(request)
+    }
+
+    fn get_link(&mut self, request: LinkMessage) -> std::result::Result<Link, Refused> {
         let mut found = None;
         self.exchange(RouteNetlinkMessage::GetLink(request), 0, &mut |_, payload| {
             found = link::parse(payload).or(found.take());
@@ -264,27 +272,37 @@ impl Netlink {
         }
     }
 
-    /// Fills the buffer with one datagram.
+    /// Fills the buffer with one datagram of the kernel's. Another process of the namespace may send some, too.
     fn receive(&self, buffer: &mut Vec<u8>) -> std::result::Result<(), Refused> {
         loop {
             buffer.clear();
-            match self.socket.recv(buffer, MSG_TRUNC) {
-                Ok(length) if length > buffer.len() => {
+            match self.socket.recv_from(buffer, MSG_TRUNC | MSG_DONTWAIT) {
+                Ok((_, sender)) if sender.port_number() != 0 => {}
+                Ok((length, _)) if length > buffer.len() => {
                     let text = format!("an answer of {length} bytes is more than can be read");
                     return Err(Refused { errno: nix::libc::EMSGSIZE, text: Some(text) });
                 }
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(Refused {
-                        errno: nix::libc::ETIMEDOUT,
-                        text: Some(format!(
-                            "no answer within {ANSWER_WITHIN_SECONDS} s: another change holds the lock of all interfaces"
-                        )),
-                    });
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
                 Err(error) => return Err(Refused::io(&error)),
             }
+        }
+    }
+
+    /// Waits until there is something to receive.
+    fn wait(&self) -> std::result::Result<(), Refused> {
+        let socket = Borrowed(&self.socket);
+        let mut waits = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut waits, PollTimeout::from(ANSWER_WITHIN_SECONDS * 1000)) {
+            Ok(0) => Err(Refused {
+                errno: nix::libc::ETIMEDOUT,
+                text: Some(format!(
+                    "no answer within {ANSWER_WITHIN_SECONDS} s: another change holds the lock of all interfaces"
+                )),
+            }),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(Refused { errno: errno as i32, text: None }),
         }
     }
 }

@@ -124,10 +124,15 @@ fn parse_stats(attrs: Attrs<'_>) -> VfStats {
     stats
 }
 
-/// The attribute of an `RTM_SETLINK` on the PF that sets one thing of one VF.
-pub fn set(index: VfIndex, attr: VfAttr) -> LinkAttribute {
-    let vf = u32::from(index.0);
-    let info = match attr {
+/// The attribute of an `RTM_SETLINK` on the PF that sets something of one VF. Within one record the kernel has an
+/// order of its own; records are done in theirs.
+pub fn set(index: VfIndex, attrs: &[VfAttr]) -> LinkAttribute {
+    let record = |attr: &VfAttr| LinkVfInfo(vec![info(u32::from(index.0), *attr)]);
+    LinkAttribute::VfInfoList(attrs.iter().map(record).collect())
+}
+
+fn info(vf: u32, attr: VfAttr) -> VfInfo {
+    match attr {
         VfAttr::Mac(mac) => VfInfo::Mac(VfInfoMac::new(vf, &mac.0)),
         // The older attribute where it will do: not every driver knows the list.
         VfAttr::Vlan(VlanTag { id, qos, proto: VlanProto::Dot1q }) => {
@@ -155,8 +160,7 @@ pub fn set(index: VfIndex, attr: VfAttr) -> LinkAttribute {
                 LinkState::Disable => VfLinkState::Disable,
             },
         )),
-    };
-    LinkAttribute::VfInfoList(vec![LinkVfInfo(vec![info])])
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +193,7 @@ mod tests {
     #[test]
     fn the_vlan_protocol_is_big_endian_on_the_wire() {
         let tag = VlanTag { id: VlanId(1), qos: 0, proto: VlanProto::Dot1ad };
-        let attr = set(VfIndex(0), VfAttr::Vlan(tag));
+        let attr = set(VfIndex(0), &[VfAttr::Vlan(tag)]);
         let mut bytes = vec![0; attr.buffer_len()];
         attr.emit(&mut bytes);
         assert!(bytes.windows(2).any(|pair| pair == [0x88, 0xa8]));
