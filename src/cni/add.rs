@@ -182,15 +182,19 @@ fn hold<K: Kernel + Store + Neighbours>(
         // Asked last: a DEL takes the allocation away before the record.
         Ok(job.kernel.allocated(device).filter(|_| !is_ours && !by_us))
     };
+    let mut hold = job.kernel.hold(device, engine::LOCK_WAIT)?;
+    let mut found = theirs()?;
     // One that lost its owner is given back first, as it was before that one.
-    if theirs()?.is_some_and(|netns| !is_there(&netns)) {
+    if found.as_ref().is_some_and(|netns| !is_there(netns)) {
+        drop(hold);
         for found in &records()? {
             job.log.line(Level::Info, &format!("{} is left over from another plugin", found.path));
             give_back(job.kernel, found, None, dir, job.log)?;
         }
+        hold = job.kernel.hold(device, engine::LOCK_WAIT)?;
+        found = theirs()?.filter(is_there);
     }
-    let hold = job.kernel.hold(device, engine::LOCK_WAIT)?;
-    let Some(netns) = theirs()?.filter(is_there) else { return Ok(hold) };
+    let Some(netns) = found else { return Ok(hold) };
     let msg = format!("pci address {device} is already allocated: to {netns}, by another plugin");
     Err(Failure::new(Code::Busy, msg).details("DEL it there first"))
 }

@@ -15,7 +15,7 @@ use crate::model::explain;
 use crate::model::facts::Holder;
 use crate::model::ids::DeviceId;
 use crate::model::spec::Eswitch;
-use crate::model::step::{LinkAttr, Outcome, Step, VfAttr, VfRef};
+use crate::model::step::{LinkAttr, LinkSet, Outcome, Step, VfAttr, VfRef};
 
 /// Reading the number of VFs takes no time, unless a write of it is under way, which may take
 /// seconds or not end.
@@ -28,6 +28,10 @@ impl Host {
         // What a step does to interfaces is seen anew.
         match step {
             _ if done.is_err() => self.recent.forget(),
+            Step::Link { device, set: LinkSet { to: Some(to), name: Some(name), .. }, .. } => {
+                self.recent.forget_one(device);
+                self.recent.keep_moved(device, to, name);
+            }
             Step::SetVf { .. } | Step::SetLink { .. } | Step::AltNames { .. } => {}
             Step::Link { device, .. }
             | Step::BringHome { device, .. }

@@ -84,6 +84,12 @@ pub struct Content {
     pub mtime: i64,
 }
 
+/// A file that is made, and not one that somebody put there.
+const NEW: OFlag = OFlag::O_WRONLY
+    .union(OFlag::O_CREAT)
+    .union(OFlag::O_EXCL)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 impl Dir {
@@ -230,7 +236,21 @@ impl Dir {
         self.write_new(name, text, mode, false)
     }
 
-    /// The same, and safe on disk when this returns.
+    /// Writes a short file in its place where there is none yet, else as [`Dir::write`].
+    pub fn write_at_once(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
+        let path = self.path(name)?;
+        let mode_bits = stat::Mode::from_bits_truncate(mode);
+        match openat(&self.fd, name, NEW, mode_bits) {
+            Ok(fd) => (File::from(fd).write_all(text)).map_err(|error| {
+                let _ = self.unlink(name);
+                failed("writing", &path, &error)
+            }),
+            // What is said of it is what is said of writing it beside its place.
+            Err(_) => self.write(name, text, mode),
+        }
+    }
+
+    /// As [`Dir::write`], and safe on disk when this returns.
     pub fn write_to_disk(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
         self.write_new(name, text, mode, true)?;
         // What is refused is not there.
@@ -240,10 +260,8 @@ impl Dir {
     fn write_new(&self, name: &str, text: &[u8], mode: u32, synced: bool) -> Result<()> {
         let path = self.path(name)?;
         let new = format!(".{name}.new");
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = stat::Mode::from_bits_truncate(mode);
-        let create = || openat(&self.fd, new.as_str(), flags, mode);
+        let create = || openat(&self.fd, new.as_str(), NEW, mode);
         let write = || -> io::Result<()> {
             let created = match create() {
                 Err(nix::errno::Errno::EEXIST) => {

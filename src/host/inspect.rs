@@ -76,9 +76,12 @@ impl Host {
         let here = netlink.names()?;
         let pf = vf_of.as_ref().and_then(|of| ports::own(&here, &of.pf, &ports::on_host));
         let own = ports::own(&here, device, &ports::on_host);
-        // Where only its second port is here the first may be elsewhere.
-        let is_another =
-            |link: &Link| device.port() == 0 && ports::on_host(link).is_some_and(|port| port > 0);
+        // Where only its second port is here the first may be elsewhere; where its PF has one port, so has it.
+        let has_one_port =
+            vf_of.as_ref().is_some_and(|of| ports::of_device(&here, &of.pf).len() == 1);
+        let is_another = |link: &Link| {
+            device.port() == 0 && !has_one_port && ports::on_host(link).is_some_and(|port| port > 0)
+        };
         let on_host = |link: &Link| (Place::Host, link.clone());
         let (link, there) = match own {
             Some(link) if !is_another(link) => (Some(on_host(link)), Vec::new()),

@@ -61,7 +61,7 @@ pub fn call(dir: &Path, container: &str, ifname: &str, timeout: Duration) -> Res
         );
         Error::new(Kind::Busy, text).hint("wait for it to end, then call again")
     };
-    let file = lock(dir, &path, false, Instant::now() + timeout, &held)?;
+    let file = lock(dir, &path, (false, true), Instant::now() + timeout, &held)?;
     Ok(Guard { _files: vec![file], goes: Some(path) })
 }
 
@@ -81,13 +81,14 @@ fn lock_of(
         .device(device.to_string())
         .hint("wait for it to end, then run this again")
     };
-    lock(dir, &path, shared, end, &held)
+    lock(dir, &path, (shared, false), end, &held)
 }
 
+/// `goes`: its file goes with it.
 fn lock(
     dir: &Path,
     path: &Path,
-    shared: bool,
+    (shared, goes): (bool, bool),
     end: Instant,
     held: &dyn Fn(&str) -> Error,
 ) -> Result<File> {
@@ -103,6 +104,7 @@ fn lock(
     .map_err(failed)?;
     loop {
         match if shared { file.try_lock_shared() } else { file.try_lock() } {
+            Ok(()) if !goes => return Ok(file),
             // One that was taken away meanwhile is not what others would lock.
             Ok(()) if file.metadata().is_ok_and(|file| file.nlink() > 0) => return Ok(file),
             Ok(()) => file = open(path).map_err(failed)?,

@@ -426,7 +426,9 @@ impl Kernel for Host {
     }
 
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
-        DeviceId::new("pci", &sysfs::link_name(&self.device_dir(device).join("physfn"))?)
+        self.recent.pf(device, || {
+            DeviceId::new("pci", &sysfs::link_name(&self.device_dir(device).join("physfn"))?)
+        })
     }
 
     fn find_netns(&self, choice: &NetnsChoice) -> Result<NetnsId> {

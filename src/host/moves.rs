@@ -15,7 +15,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sched::{CloneFlags, unshare};
 
 use super::inspect::inside;
-use super::netlink::{Netlink, Refused};
+use super::netlink::{IFF_UP, Netlink, Refused};
 use super::sockets::Lent;
 use super::{Host, netns, ports};
 use crate::error::{Result, libc_errno};
@@ -24,7 +24,6 @@ use crate::model::link::Link;
 use crate::model::record::NetnsId;
 use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Route, Step};
 
-const IFF_UP: u32 = 1;
 const IFF_PROMISC: u32 = 0x100;
 const IFF_ALLMULTI: u32 = 0x200;
 
@@ -168,14 +167,21 @@ impl Host {
         at: &NetnsId,
         config: &IpConfig,
     ) -> Result<Outcome> {
-        let (mut netlink, link) = self.link_at(step, device, at)?;
-        match configure_there(&mut netlink, &link, config) {
-            Ok(()) => Ok(Outcome::Changed),
-            Err(Refused { errno, text }) => {
-                let said = text.map(|text| format!("the kernel says: {text}"));
-                Err(self.refused(step, errno).details(said))
+        let refused = |Refused { errno, text }| {
+            let said = text.map(|text| format!("the kernel says: {text}"));
+            self.refused(step, errno).details(said)
+        };
+        let moved = self.recent.moved(device, at).filter(|_| *config == IpConfig::default());
+        // What was moved there as this a moment ago needs no number to be brought up.
+        if let (Some(name), Some(mut netlink)) = (moved, self.sockets.at(at)?) {
+            prepare(&netlink, &name);
+            if netlink.bring_up(&name).is_ok() {
+                return Ok(Outcome::Changed);
             }
         }
+        let (mut netlink, link) = self.link_at(step, device, at)?;
+        configure_there(&mut netlink, &link, config).map_err(refused)?;
+        Ok(Outcome::Changed)
     }
 }
 
@@ -216,25 +222,30 @@ fn arp_notify() -> LinkAttribute {
     LinkAttribute::Other(nest(IFLA_AF_SPEC, nest(inet, nest(IFLA_INET_CONF, on))))
 }
 
-/// In another namespace: what must be set before "up", addresses, up, routes.
+/// What must be set before "up": a new IPv6 address can be used at once, without a second of waiting whether it is a
+/// duplicate, and neighbours are told of it.
+fn prepare(netlink: &Lent<'_>, name: &str) {
+    for key in ["ndisc_notify", "optimistic_dad", "use_optimistic"] {
+        set_ipv6(netlink, name, key, "1");
+    }
+}
+
+fn set_ipv6(netlink: &Lent<'_>, name: &str, key: &str, value: &str) {
+    // A kernel without IPv6, or a read-only /proc/sys, is no reason to fail.
+    let _ = netlink.ipv6().map(|all| all.write(&format!("{name}/{key}"), value));
+}
+
+/// In another namespace: addresses, up, routes.
 fn configure_there(
     netlink: &mut Lent<'_>,
     link: &Link,
     config: &IpConfig,
 ) -> std::result::Result<(), Refused> {
-    let (ifindex, name) = (link.ifindex, &link.name);
-    let set = |key: &str, value| {
-        // A kernel without IPv6, or a read-only /proc/sys, is no reason to fail.
-        let _ = netlink.ipv6().map(|all| all.write(&format!("{name}/{key}"), value));
-    };
-    // A new IPv6 address can be used at once, without a second of waiting whether it is a duplicate, and
-    // neighbours are told of it.
-    for key in ["ndisc_notify", "optimistic_dad", "use_optimistic"] {
-        set(key, "1");
-    }
+    let ifindex = link.ifindex;
+    prepare(netlink, &link.name);
     if config.addresses.iter().any(|cidr| cidr.address.is_ipv6()) {
         // Some runtimes switch it off in new namespaces.
-        set("disable_ipv6", "0");
+        set_ipv6(netlink, &link.name, "disable_ipv6", "0");
     }
     for cidr in &config.addresses {
         let message = RouteNetlinkMessage::NewAddress(address(ifindex, cidr.address, cidr.prefix));

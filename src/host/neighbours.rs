@@ -127,9 +127,13 @@ impl Host {
     }
 
     pub(super) fn allocated_to(&self, device: &DeviceId) -> Option<String> {
+        self.allocation(device).filter(|netns| !netns.is_empty())
+    }
+
+    /// What is written of it; nothing by one that died.
+    fn allocation(&self, device: &DeviceId) -> Option<String> {
         let content = self.allocations().ok()??.read(device.name()).ok()??.ok()?;
-        let text = String::from_utf8(content.text).ok()?;
-        Some(text.trim().to_owned()).filter(|netns| !netns.is_empty())
+        Some(String::from_utf8(content.text).ok()?.trim().to_owned())
     }
 
     pub(super) fn write_neighbour(
@@ -143,7 +147,8 @@ impl Host {
         let dir = self.make_shared_dir()?;
         let name = format!("{}-{}", place.container, place.ifname);
         dir.write(&name, document.to_string().as_bytes(), 0o644)?;
-        self.make_allocations()?.write(device.name(), netns.as_bytes(), 0o644)
+        // Nothing is read of one that is half written, and nothing depends on it here.
+        self.make_allocations()?.write_at_once(device.name(), netns.as_bytes(), 0o644)
     }
 
     pub(super) fn container_path(&self, place: &Place<'_>, inode: u64) -> PathBuf {
@@ -179,8 +184,8 @@ impl Host {
         device: &DeviceId,
         netns: Option<&str>,
     ) -> Result<()> {
-        if netns.is_some()
-            && self.allocated_to(device).as_deref() == netns
+        if let (Some(netns), Some(to)) = (netns, self.allocation(device))
+            && (to == netns || to.is_empty())
             && let Some(dir) = self.allocations()?
         {
             dir.remove(device.name())?;

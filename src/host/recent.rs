@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::ids::DeviceId;
-use crate::model::record::VfOf;
+use crate::model::record::{NetnsId, VfOf};
 
 /// Of the last device that was looked at, and its PF.
 #[derive(Debug, Default)]
@@ -16,6 +16,10 @@ struct Facts {
     ifindexes: Vec<(DeviceId, u32)>,
     /// The last VF, by the number of its directory, which no other device has.
     vf: Option<(u64, VfOf)>,
+    /// The last VF whose PF was asked for, and that.
+    pf: Option<(DeviceId, DeviceId)>,
+    /// What was moved last, and what it was named where it went.
+    moved: Option<(DeviceId, NetnsId, String)>,
     /// The call that the last record was of.
     call: Option<(DeviceId, Option<String>)>,
 }
@@ -35,12 +39,16 @@ impl Recent {
 
     /// Forgets the interfaces: a driver, or another namespace, may have others.
     pub fn forget(&self) {
-        self.facts().ifindexes.clear();
+        let mut facts = self.facts();
+        facts.ifindexes.clear();
+        (facts.moved, facts.pf) = (None, None);
     }
 
     /// Forgets the interface of one device, which went somewhere else.
     pub fn forget_one(&self, device: &DeviceId) {
-        self.facts().ifindexes.retain(|(of, _)| of != device);
+        let mut facts = self.facts();
+        facts.ifindexes.retain(|(of, _)| of != device);
+        facts.moved = None;
     }
 
     /// Which VF the device with this directory is.
@@ -51,6 +59,28 @@ impl Recent {
     /// Keeps which VF it is.
     pub fn keep_vf(&self, incarnation: u64, vf: &VfOf) {
         self.facts().vf = Some((incarnation, vf.clone()));
+    }
+
+    /// The PF of a VF: an address has one PF, or none.
+    pub fn pf(&self, vf: &DeviceId, look: impl FnOnce() -> Option<DeviceId>) -> Option<DeviceId> {
+        if let Some((_, pf)) = self.facts().pf.as_ref().filter(|(of, _)| of == vf) {
+            return Some(pf.clone());
+        }
+        let pf = look()?;
+        self.facts().pf = Some((vf.clone(), pf.clone()));
+        Some(pf)
+    }
+
+    /// The name that a device was moved to a namespace under, if nothing was done to it since.
+    pub fn moved(&self, device: &DeviceId, to: &NetnsId) -> Option<String> {
+        let facts = self.facts();
+        let moved = facts.moved.as_ref().filter(|(of, at, _)| of == device && at == to);
+        moved.map(|(.., name)| name.clone())
+    }
+
+    /// Keeps where a device was moved, and as what.
+    pub fn keep_moved(&self, device: &DeviceId, to: &NetnsId, name: &str) {
+        self.facts().moved = Some((device.clone(), to.clone(), name.to_owned()));
     }
 
     /// The call that the record of a device was of when it was read or written last; `None`: not known.

@@ -9,9 +9,9 @@ pub mod vf;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Mutex;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
@@ -27,6 +27,9 @@ use self::attrs::Attrs;
 use crate::error::{Error, Result};
 use crate::model::link::Link;
 
+/// Of an interface that is up (kernel: uapi/linux/if.h).
+pub const IFF_UP: u32 = 1;
+
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_DUMP_INTR: u16 = 0x10;
@@ -38,10 +41,8 @@ const ANSWER_WITHIN_SECONDS: u16 = 30;
 /// A PF with 512 VFs answers in a datagram of 100 KiB. What is not filled takes no memory.
 const LARGEST_DATAGRAM: usize = 4 << 20;
 
-thread_local! {
-    /// For one answer at a time, whichever socket it comes from.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
+/// For one answer at a time, whichever socket it comes from; threads that meet here have one each.
+static BUFFER: Mutex<[u8; LARGEST_DATAGRAM]> = Mutex::new([0; LARGEST_DATAGRAM]);
 
 /// A dump that changes interrupt is repeated so often; each takes milliseconds.
 const DUMP_TRIES: usize = 16;
@@ -174,6 +175,11 @@ impl Netlink {
         self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
     }
 
+    /// Brings up the interface of a name.
+    pub fn bring_up(&mut self, name: &str) -> std::result::Result<(), Refused> {
+        self.change_link(0, (IFF_UP, IFF_UP), vec![LinkAttribute::IfName(name.to_owned())])
+    }
+
     /// Sends a request that is answered by one message.
     pub fn ask(
         &mut self,
@@ -240,31 +246,29 @@ impl Netlink {
         self.is_waiting = true;
         self.socket.send(&bytes, 0).map_err(|error| Refused::io(&error))?;
 
-        let mut buffer = BUFFER.take();
-        buffer.clear();
-        buffer.reserve(LARGEST_DATAGRAM);
-        let done = self.hear_out(flags, &mut buffer, each);
-        BUFFER.set(buffer);
-        done
+        match BUFFER.try_lock() {
+            Ok(mut buffer) => self.hear_out(flags, &mut *buffer, each),
+            Err(_) => self.hear_out(flags, &mut vec![0; LARGEST_DATAGRAM], each),
+        }
     }
 
     /// Reads until the answer has ended.
     fn hear_out(
         &mut self,
         flags: u16,
-        buffer: &mut Vec<u8>,
+        buffer: &mut [u8],
         each: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<bool, Refused> {
         let is_single = flags & (NLM_F_ACK | NLM_F_DUMP) == 0;
         let mut interrupted = false;
         loop {
-            self.receive(buffer)?;
+            let length = self.receive(buffer)?;
             let mut answered = false;
             let mut each = |kind, payload: &[u8]| {
                 answered = true;
                 each(kind, payload);
             };
-            let end = answers(buffer, self.sequence, &mut interrupted, &mut each);
+            let end = answers(&buffer[..length], self.sequence, &mut interrupted, &mut each);
             if let Some(end) = end.or_else(|| (answered && is_single).then_some(Ok(()))) {
                 self.is_waiting = false;
                 return end.map(|()| interrupted);
@@ -272,17 +276,17 @@ impl Netlink {
         }
     }
 
-    /// Fills the buffer with one datagram of the kernel's. Another process of the namespace may send some, too.
-    fn receive(&self, buffer: &mut Vec<u8>) -> std::result::Result<(), Refused> {
+    /// Puts one datagram of the kernel's into the buffer and returns its length. Another process of the namespace
+    /// may send some, too.
+    fn receive(&self, buffer: &mut [u8]) -> std::result::Result<usize, Refused> {
         loop {
-            buffer.clear();
-            match self.socket.recv_from(buffer, MSG_TRUNC | MSG_DONTWAIT) {
+            match self.socket.recv_from(&mut &mut *buffer, MSG_TRUNC | MSG_DONTWAIT) {
                 Ok((_, sender)) if sender.port_number() != 0 => {}
                 Ok((length, _)) if length > buffer.len() => {
                     let text = format!("an answer of {length} bytes is more than can be read");
                     return Err(Refused { errno: nix::libc::EMSGSIZE, text: Some(text) });
                 }
-                Ok(_) => return Ok(()),
+                Ok((length, _)) => return Ok(length),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
                 Err(error) => return Err(Refused::io(&error)),
