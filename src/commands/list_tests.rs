@@ -63,7 +63,7 @@ impl Kernel for Still {
     fn namespaces(&self) -> Result<Vec<Netns>> {
         unreachable!()
     }
-    fn look_into(&self, _: &NetnsId) -> Result<Option<Target>> {
+    fn look_into(&self, _: &NetnsId, _: &[String]) -> Result<Option<Target>> {
         unreachable!()
     }
     fn announce(&self, _: &DeviceId, _: &NetnsId, _: &[Cidr]) {}

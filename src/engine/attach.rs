@@ -142,7 +142,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         let refused = Failed::Refused;
         let held = clear_the_way(self.kernel, device, dry_run, self.progress).map_err(refused)?;
         let seen = self.kernel.inspect(device, None).map_err(refused)?;
-        let target = self.target().map_err(Failed::Hopeless)?;
+        let target = self.target(&seen).map_err(Failed::Hopeless)?;
         let moment = self.kernel.moment().map_err(refused)?;
         let driver =
             self.request.driver.as_ref().filter(|driver| seen.driver.as_ref() != Some(driver));
@@ -281,8 +281,9 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         }
     }
 
-    fn target(&self) -> Result<Target> {
-        self.kernel.look_into(self.netns)?.ok_or_else(|| {
+    fn target(&self, seen: &Seen) -> Result<Target> {
+        let names = attach::names(self.request, seen);
+        self.kernel.look_into(self.netns, &names)?.ok_or_else(|| {
             Error::new(Kind::NotFound, format!("the network namespace {} is gone", self.netns.path))
         })
     }

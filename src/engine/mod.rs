@@ -90,8 +90,9 @@ pub trait Kernel {
     /// Every other namespace, for a person to choose from.
     fn namespaces(&self) -> Result<Vec<Netns>>;
 
-    /// Looks into a namespace; `None`: it is gone, or another one has its path by now.
-    fn look_into(&self, netns: &NetnsId) -> Result<Option<Target>>;
+    /// Looks into a namespace, whether interfaces of it have these names; `None`: it is gone, or another one
+    /// has its path by now.
+    fn look_into(&self, netns: &NetnsId, names: &[String]) -> Result<Option<Target>>;
 
     /// Tells the neighbours of an interface's addresses. Nothing depends on whether they hear it.
     fn announce(&self, device: &DeviceId, at: &NetnsId, addresses: &[Cidr]);

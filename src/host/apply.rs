@@ -297,7 +297,7 @@ impl Host {
     /// `PF#index` of a VF, else its interface or address.
     fn called(&self, device: &DeviceId) -> String {
         let dir = sysfs::Dir::open(&self.device_dir(device));
-        match dir.and_then(|dir| super::inspect::vf_of(&dir, device)) {
+        match dir.and_then(|dir| super::inspect::vf_of(&dir, device, None)) {
             Some(of) => format!("{}#{}", self.name_of(&of.pf), of.index),
             None => self.name_of(device),
         }

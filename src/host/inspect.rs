@@ -48,12 +48,13 @@ impl Host {
     fn vf_seen(&self, dir: &Dir, incarnation: Option<u64>, device: &DeviceId) -> Option<VfOf> {
         // A further port has the directory of the first, and another PF.
         let Some(of) = incarnation.filter(|_| device.port() == 0) else {
-            return vf_of(dir, device);
+            return vf_of(dir, device, None);
         };
         if let Some(known) = self.recent.vf(of) {
             return Some(known);
         }
-        let found = vf_of(dir, device)?;
+        let pf = self.recent.pf(device, || None).and_then(|pf| pf.pci());
+        let found = vf_of(dir, device, pf)?;
         self.recent.keep_vf(of, &found);
         Some(found)
     }
@@ -69,9 +70,10 @@ impl Host {
     }
 
     fn look_at(&self, device: &DeviceId, hint: Option<&NetnsId>, with_ip: bool) -> Result<Seen> {
-        let dir = Dir::of_device(&self.device_dir(device))?;
-        let incarnation = dir.as_ref().and_then(Dir::inode);
-        let vf_of = dir.as_ref().and_then(|dir| self.vf_seen(dir, incarnation, device));
+        let (opened, driver_override) = self.open_device(device)?.unzip();
+        let dir = opened.as_ref().map(|opened| &opened.dir);
+        let incarnation = opened.as_ref().and_then(|opened| opened.incarnation);
+        let vf_of = dir.and_then(|dir| self.vf_seen(dir, incarnation, device));
         let mut netlink = self.sockets.here()?;
         let here = netlink.names()?;
         let pf = vf_of.as_ref().and_then(|of| ports::own(&here, &of.pf, &ports::on_host));
@@ -105,13 +107,11 @@ impl Host {
         if let Some(own) = own {
             self.recent.add(device, own);
         }
-        let (facts, alias) = match &dir {
-            Some(dir) => {
-                let scope = Scope { change: true, ..Scope::default() };
-                pci::read_vf(dir, Some(device.clone()), index, scope)
-            }
+        let (mut facts, alias) = match dir {
+            Some(dir) => facts(dir, device, index),
             None => (VfFacts::without_device(index), None),
         };
+        facts.driver_override = driver_override.flatten();
         let mut seen = Seen {
             device: device.clone(),
             exists: dir.is_some(),
@@ -144,7 +144,7 @@ impl Host {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its
             // interface somewhere.
             let is_network = || {
-                let class = dir.as_ref().and_then(|dir| dir.hex("class"));
+                let class = dir.and_then(|dir| dir.hex("class"));
                 class.is_some_and(|class| class >> 16 == 0x02)
             };
             let has_netdev = facts.driver.as_deref().is_some_and(|d| !is_userspace_driver(d));
@@ -200,9 +200,9 @@ fn ip_config(netlink: &mut Netlink, ifindex: u32) -> Result<(Vec<Cidr>, Vec<Stri
 }
 
 /// The PF of a VF, and its number there (kernel: drivers/pci/iov.c, `physfn`, `virtfnN`). A port of a
-/// VF belongs to the same port of its PF, where that has several.
-pub(super) fn vf_of(dir: &Dir, device: &DeviceId) -> Option<VfOf> {
-    let pf: PciAddress = dir.link_name("physfn")?.parse().ok()?;
+/// VF belongs to the same port of its PF, where that has several. `pf`: where that is known.
+pub(super) fn vf_of(dir: &Dir, device: &DeviceId, pf: Option<PciAddress>) -> Option<VfOf> {
+    let pf: PciAddress = pf.or_else(|| dir.link_name("physfn")?.parse().ok())?;
     // Mostly it is where the first two lead to; else there is nothing but to look at all.
     let any = || {
         let names = dir.names("physfn").into_iter();
@@ -238,6 +238,16 @@ fn index_by_routing_id(dir: &Dir, vf: &DeviceId) -> Option<u16> {
     let distance = routing_id(&second)?.checked_sub(first)?;
     let index = u16::try_from(own.checked_sub(first)?.checked_div(distance)?).ok()?;
     (nth(dir, index)? == vf.name()).then_some(index)
+}
+
+/// What its directory says. What a driver of the kernel's has is no node's, and its IOMMU group no matter.
+fn facts(dir: &Dir, device: &DeviceId, index: VfIndex) -> (VfFacts, Option<Alias>) {
+    let driver = dir.link_name("driver");
+    if driver.as_deref().is_none_or(is_userspace_driver) {
+        return pci::read_vf(dir, Some(device.clone()), index, Scope::default());
+    }
+    let device = Some(device.clone());
+    (VfFacts { device, driver, ..VfFacts::without_device(index) }, None)
 }
 
 /// The ports beside the first one that have an interface here.

@@ -26,6 +26,7 @@ mod moves;
 mod neighbours;
 pub mod netlink;
 mod netns;
+mod opened;
 mod parallel;
 mod pci;
 pub mod pci_ids;
@@ -41,13 +42,14 @@ mod uppers;
 mod vectors;
 mod write;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use self::beneath::OpenDirs;
 use self::netlink::devlink::Devlink;
+use self::opened::LastOpened;
 use self::recent::Recent;
 use self::sockets::Sockets;
 use crate::engine::neighbours::{Found, Neighbours, Place};
@@ -77,6 +79,8 @@ pub struct Host {
     sockets: Sockets,
     /// Directories of records.
     dirs: OpenDirs,
+    /// The device that was looked at last.
+    opened: LastOpened,
     /// What the next step asks for again.
     recent: Recent,
 }
@@ -92,6 +96,7 @@ impl Host {
             boot_id: OnceLock::new(),
             sockets: Sockets::default(),
             dirs: OpenDirs::default(),
+            opened: LastOpened::default(),
             recent: Recent::default(),
         }
     }
@@ -436,16 +441,16 @@ impl Kernel for Host {
         self.sockets.find(choice)
     }
 
-    fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {
+    fn look_into(&self, id: &NetnsId, names: &[String]) -> Result<Option<Target>> {
         let Some(mut netlink) = self.sockets.at(id)? else { return Ok(None) };
-        let links = netlink.names()?;
-        let names = links.into_iter().flat_map(|link| {
-            let Link { name, mut altnames, .. } = link;
-            altnames.push(name);
-            altnames
-        });
         let is_host = netns::own()? == (id.device, id.inode);
-        Ok(Some(Target { netns: id.clone(), is_host, names: names.collect() }))
+        let mut taken = BTreeSet::new();
+        for name in names {
+            if netlink.has_name(name)? {
+                taken.insert(name.clone());
+            }
+        }
+        Ok(Some(Target { netns: id.clone(), is_host, taken }))
     }
 
     fn namespaces(&self) -> Result<Vec<Netns>> {
@@ -469,6 +474,7 @@ impl Kernel for Host {
     fn let_go(&self) {
         self.sockets.close();
         self.dirs.close();
+        self.opened.close();
         self.recent.forget();
     }
 

@@ -68,10 +68,11 @@ impl Host {
         }
     }
 
-    /// A socket in a namespace, and the device's interface there.
+    /// A socket in a namespace, and the device's interface there, which is to be changed.
     fn link_at(&self, step: &Step, device: &DeviceId, at: &NetnsId) -> Result<(Lent<'_>, Link)> {
         let gone = || self.refused(step, libc_errno::ENODEV);
         let mut netlink = self.sockets.at(at)?.ok_or_else(gone)?;
+        netlink.explain();
         let links = netlink.names()?;
         let own = ports::own_in(&links, device, at)?.ok_or_else(gone)?;
         Ok((netlink, own))

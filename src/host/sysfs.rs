@@ -18,6 +18,7 @@ use crate::error::{Error, Result, libc_errno};
 const LONGEST: usize = 4096;
 
 /// A directory that is read from: paths are resolved once, not again for every file in it.
+#[derive(Debug)]
 pub struct Dir(OwnedFd);
 
 impl Dir {
@@ -45,9 +46,13 @@ impl Dir {
     /// The text of an attribute file without surrounding white space; `None` where it is missing,
     /// empty or cannot be read: one unreadable attribute must not hide a device.
     pub fn text(&self, name: &str) -> Option<String> {
+        attribute(self.file(name)?)
+    }
+
+    /// Opens an attribute file, to be read again and again.
+    pub fn file(&self, name: &str) -> Option<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = nix::fcntl::openat(&self.0, name, flags, Mode::empty()).ok()?;
-        attribute(file)
+        nix::fcntl::openat(&self.0, name, flags, Mode::empty()).ok()
     }
 
     /// A decimal number.
@@ -93,6 +98,14 @@ fn attribute(file: impl AsFd) -> Option<String> {
     let mut bytes = [0; LONGEST];
     let length = nix::unistd::read(file, &mut bytes).ok()?;
     trimmed(&bytes[..length])
+}
+
+/// What an attribute says by now, of a file that stays open.
+pub(super) fn attribute_again(file: impl AsFd) -> nix::Result<Option<String>> {
+    let mut bytes = [0; LONGEST];
+    let length = rustix::io::pread(file, &mut bytes, 0)
+        .map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+    Ok(trimmed(&bytes[..length]))
 }
 
 /// Names in an open directory, sorted, and why there may be more of them.

@@ -98,6 +98,6 @@ pub struct Target {
     pub netns: NetnsId,
     /// Whether it is the host's own.
     pub is_host: bool,
-    /// Names and altnames of its interfaces.
-    pub names: BTreeSet<String>,
+    /// Which of the names that were asked for its interfaces have, be it as altnames.
+    pub taken: BTreeSet<String>,
 }

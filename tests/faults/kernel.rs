@@ -965,11 +965,11 @@ impl Kernel for FakeKernel {
         Ok(world.namespaces.keys().map(one).collect())
     }
 
-    fn look_into(&self, id: &NetnsId) -> Result<Option<Target>> {
+    fn look_into(&self, id: &NetnsId, _: &[String]) -> Result<Option<Target>> {
         let world = self.world.borrow();
         let is_there = world.namespaces.contains_key(&id.inode);
         let names = names_in(&world, Some(id.inode));
-        Ok(is_there.then(|| Target { netns: id.clone(), is_host: false, names }))
+        Ok(is_there.then(|| Target { netns: id.clone(), is_host: false, taken: names }))
     }
 
     fn announce(&self, _: &DeviceId, _: &NetnsId, _: &[Cidr]) {}

@@ -158,7 +158,7 @@ fn has_it<K: Kernel>(kernel: &K, record: &Record) -> Result<bool> {
 
 /// Whether the namespace is there, under its path or any other.
 pub(in crate::engine) fn is_alive<K: Kernel>(kernel: &K, id: &NetnsId) -> Result<bool> {
-    Ok(kernel.look_into(id)?.is_some()
+    Ok(kernel.look_into(id, &[])?.is_some()
         || kernel.namespaces()?.iter().any(|netns| netns.inode == id.inode))
 }
 

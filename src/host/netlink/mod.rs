@@ -77,6 +77,7 @@ pub struct Netlink {
     sequence: u32,
     /// Whether a request was sent whose answer did not end.
     is_waiting: bool,
+    explains: bool,
 }
 
 impl Netlink {
@@ -85,20 +86,33 @@ impl Netlink {
         Self::open(netlink_sys::protocols::NETLINK_ROUTE)
     }
 
+    /// The same for looks, which are refused without a word, until it is to [`Netlink::explain`].
+    pub fn plain_route() -> Result<Self> {
+        Self::open_plain(netlink_sys::protocols::NETLINK_ROUTE)
+    }
+
     /// A socket for generic netlink (devlink).
     pub fn generic() -> Result<Self> {
         Self::open(netlink_sys::protocols::NETLINK_GENERIC)
     }
 
     fn open(protocol: isize) -> Result<Self> {
-        let open = || -> io::Result<Socket> {
-            // What is sent through one that is not connected goes to the kernel.
-            let socket = Socket::new(protocol)?;
-            socket.set_ext_ack(true)?;
-            Ok(socket)
-        };
-        let socket = open().map_err(|error| Error::io("opening a netlink socket", &error))?;
-        Ok(Self { socket, sequence: 0, is_waiting: false })
+        let mut netlink = Self::open_plain(protocol)?;
+        netlink.explain();
+        Ok(netlink)
+    }
+
+    fn open_plain(protocol: isize) -> Result<Self> {
+        // What is sent through one that is not connected goes to the kernel.
+        let socket = Socket::new(protocol);
+        let socket = socket.map_err(|error| Error::io("opening a netlink socket", &error))?;
+        Ok(Self { socket, sequence: 0, is_waiting: false, explains: false })
+    }
+
+    /// Has refusals come with the kernel's own sentence.
+    pub fn explain(&mut self) {
+        // Older kernels have none.
+        self.explains = self.explains || self.socket.set_ext_ack(true).is_ok();
     }
 
     /// Whether every request was answered.
@@ -138,6 +152,15 @@ impl Netlink {
         let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
         request.attributes = vec![LinkAttribute::IfName(name.to_owned()), mask];
         self.get_link(request)
+    }
+
+    /// Whether an interface is called so, be it by an altname.
+    pub fn has_name(&mut self, name: &str) -> Result<bool> {
+        match self.link_named(name) {
+            Ok(_) => Ok(true),
+            Err(Refused { errno: nix::libc::ENODEV, .. }) => Ok(false),
+            Err(refused) => Err(refused.into_error(format_args!("looking for {name}"))),
+        }
     }
 
     fn get_link(&mut self, request: LinkMessage) -> std::result::Result<Link, Refused> {

@@ -109,6 +109,19 @@ pub fn plan(
     Ok(Plan { record, steps, already_so })
 }
 
+/// The names that its interfaces shall have where it goes.
+pub fn names(request: &Request, seen: &Seen) -> Vec<String> {
+    let wished = request.name.as_ref().map(IfName::as_str);
+    let own = wished.or_else(|| seen.host_link().map(|link| link.name.as_str()));
+    let of_port = |name: &IfName| {
+        let ports = seen.ports.iter();
+        ports.map(|port| name_of_port(name.as_str(), port.port())).collect::<Vec<_>>()
+    };
+    let further = request.name.as_ref().map(of_port).unwrap_or_default();
+    let all = own.map(str::to_owned).into_iter().chain(further);
+    all.filter(|name| name.parse::<IfName>().is_ok()).collect()
+}
+
 /// Name of a further port's interface, as Intel's sriov-cni has it.
 pub fn name_of_port(first: &str, port: u16) -> String {
     format!("{first}d{port}")
@@ -158,7 +171,7 @@ fn refuse(
     }
     let name = request.name.as_ref().map(IfName::as_str);
     let name = name.or_else(|| seen.host_link().map(|link| link.name.as_str()));
-    if let Some(name) = name.filter(|name| target.names.contains(*name)) {
+    if let Some(name) = name.filter(|name| target.taken.contains(*name)) {
         return Err(Refusal::NameTaken(name.to_owned()));
     }
     if let Some(name) = &request.name {
@@ -167,7 +180,7 @@ fn refuse(
             if name.parse::<IfName>().is_err() {
                 return Err(Refusal::NoNameForPort(name));
             }
-            if target.names.contains(&name) {
+            if target.taken.contains(&name) {
                 return Err(Refusal::NameTaken(name));
             }
         }
