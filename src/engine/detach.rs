@@ -35,9 +35,12 @@ pub fn detach<K: Kernel + Store>(
     still: &dyn Fn(&Record) -> bool,
     progress: &dyn Progress,
 ) -> Result<Detached> {
-    let pf = match kernel.stored(Shelf::Attachments, device)? {
-        None => return Ok(Detached::NotAttached(device.clone())),
-        Some(stored) => stored.record().and_then(|record| record.vf_of.clone()).map(|of| of.pf),
+    let pf = match kernel.pf_of(device).filter(|_| device.port() == 0) {
+        Some(pf) => Some(pf),
+        None => match kernel.stored(Shelf::Attachments, device)? {
+            None => return Ok(Detached::NotAttached(device.clone())),
+            Some(stored) => stored.record().and_then(|record| record.vf_of.clone()).map(|of| of.pf),
+        },
     };
     let _guard = kernel.lock_device(device, pf.as_ref(), LOCK_WAIT)?;
     let record = match kernel.stored(Shelf::Attachments, device)? {

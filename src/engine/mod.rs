@@ -81,6 +81,11 @@ pub trait Kernel {
         look(self, &before.device, Some(at))
     }
 
+    /// Looks again at a device of which nothing was changed but settings in its PF.
+    fn inspect_settings(&self, before: &Seen, hint: &NetnsId) -> Result<Seen> {
+        self.inspect(&before.device, Some(hint))
+    }
+
     /// The PF of a VF, at hardly any cost; `None`: it is no VF, or none that is there.
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId>;
 

@@ -107,6 +107,9 @@ impl Host {
         if let Some(own) = own {
             self.recent.add(device, own);
         }
+        if let Some((Place::Netns(at), link)) = &link {
+            self.recent.keep_there(device, at, link.ifindex);
+        }
         let (mut facts, alias) = match dir {
             Some(dir) => facts(dir, device, index),
             None => (VfFacts::without_device(index), None),
@@ -183,6 +186,17 @@ impl Host {
         }
         seen.link = Some((Place::Netns(at.clone()), link));
         Ok(Some(seen))
+    }
+}
+
+impl Host {
+    /// Looks again at the settings of a VF, of which alone something was changed; `None`: as for
+    /// [`Host::look_again`].
+    pub(super) fn look_at_settings(&self, before: &Seen) -> Result<Option<Seen>> {
+        let Some(of) = &before.vf_of else { return Ok(None) };
+        let Some(pf) = self.recent.ifindex(&of.pf) else { return Ok(None) };
+        let report = report(&mut *self.sockets.here()?, pf, of.index)?;
+        Ok(report.map(|report| Seen { settings: Some(report.settings), ..before.clone() }))
     }
 }
 

@@ -430,6 +430,14 @@ impl Kernel for Host {
         }
     }
 
+    fn inspect_settings(&self, before: &Seen, hint: &NetnsId) -> Result<Seen> {
+        self.must_be_live()?;
+        match self.look_at_settings(before)? {
+            Some(seen) => Ok(seen),
+            None => self.inspect_device(&before.device, Some(hint), false),
+        }
+    }
+
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
         self.recent.pf(device, || {
             DeviceId::new("pci", &sysfs::link_name(&self.device_dir(device).join("physfn"))?)

@@ -191,7 +191,9 @@ impl Host {
             dir.remove(device.name())?;
         }
         let Some((base, inode, name)) = parts(Path::new(path)) else { return Ok(()) };
-        let Some(base) = Dir::open(base)? else { return Ok(()) };
+        let shared = base == self.neighbour_dir(None);
+        let base = if shared { self.shared_dir()? } else { Dir::open(base)? };
+        let Some(base) = base else { return Ok(()) };
         let inner = match inode {
             // What somebody put in its place must not keep the device from its next owner.
             Some(inode) => match base.dir(inode) {

@@ -93,7 +93,8 @@ impl Host {
 
     fn remove_record(&self, kind: &str, device: &DeviceId) -> Result<()> {
         let Some(dir) = self.state_dir(kind)? else { return Ok(()) };
-        if dir.remove(&file_name(device))? { dir.sync() } else { Ok(()) }
+        // Should the power go before the disk knows, it comes back and counts no more, as at `commit`.
+        dir.remove(&file_name(device)).map(drop)
     }
 
     /// Whom each recorded device belongs to, for lists; what cannot be read is left to
