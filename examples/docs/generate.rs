@@ -63,7 +63,7 @@ const FILES: [(&str, &str); 11] = [
     ("/sys/bus/pci/devices", "PFs and VFs."),
     (
         "/var/lib/cni/sriov/sriovctl",
-        "Records: journal/ while a VF is attached, attached/ from then on; binding/ and bound/ of drivers. Used only if root owns them and nobody else may write them.",
+        "Records: journal/ while a VF is attached, attached/ from then on; binding/ and bound/ of drivers; calls/ leads from a CNI call to its VF. Used only if root owns them and nobody else may write them.",
     ),
     (
         "/var/lib/cni/sriov/CONTAINER-IFNAME, .../pci/ADDRESS",

@@ -135,6 +135,24 @@ fn what_is_attached_is_as_asked_for_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn of_settings_that_are_made_at_once_the_refused_one_is_named_and_all_are_undone() {
+    let kernel = kernel();
+    let before = kernel.world();
+    let takes_many = Faults { takes_many: true, ..Faults::default() };
+    kernel.begin_with(Faults { refuses_vlan: true, ..takes_many.clone() });
+    let error = attach_to(&kernel, BLUE, &everything()).unwrap_err();
+    assert!(error.message().contains("vlan 100"), "{error}");
+    assert_restored(&kernel, &before);
+    // What is refused once only is made one by one.
+    for nth in 0..5 {
+        kernel.begin_with(Faults { refuse: Some((nth, 16)), ..takes_many.clone() });
+        attach_to(&kernel, BLUE, &everything()).unwrap();
+        give_back(&kernel).unwrap();
+        assert_restored(&kernel, &before);
+    }
+}
+
+#[test]
 fn refusals_name_the_holder_or_the_reason_and_change_nothing() {
     let kernel = kernel();
     attach_to(&kernel, BLUE, &plain()).unwrap();
@@ -364,7 +382,8 @@ fn faults() -> impl Strategy<Value = Faults> {
         .prop_map(|(at, errno)| Faults { refuse: Some((at, errno)), ..Faults::default() });
     let dies = (0usize..24, any::<bool>())
         .prop_map(|dies| Faults { dies: Some(dies), ..Faults::default() });
-    prop_oneof![refused, dies]
+    (prop_oneof![refused, dies], any::<bool>())
+        .prop_map(|(faults, takes_many)| Faults { takes_many, ..faults })
 }
 
 fn request() -> impl Strategy<Value = Request> {

@@ -120,6 +120,8 @@ pub struct Faults {
     pub drops_trust_off: bool,
     /// A setting that the driver does not know.
     pub refuses_vlan: bool,
+    /// Settings of a VF are taken several at once, up to the first that is refused.
+    pub takes_many: bool,
     /// The driver takes no administrative MAC away.
     pub refuses_zero_mac: bool,
     /// An interface has the MAC that its driver found when it was bound, and takes no other.
@@ -865,6 +867,11 @@ impl Kernel for FakeKernel {
 
     fn apply(&self, step: &Step, _: Duration) -> Result<Outcome> {
         self.operation(|| self.apply_alive(step))
+    }
+
+    fn apply_at_once(&self, steps: &[Step], within: Duration) -> bool {
+        let takes_many = self.faults.borrow().takes_many;
+        takes_many && steps.iter().all(|step| self.apply(step, within).is_ok())
     }
 
     fn lock_pf(&self, pf: &DeviceId, _: Duration) -> Result<Unlock> {
