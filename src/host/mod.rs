@@ -35,6 +35,7 @@ pub mod rights;
 pub mod signals;
 mod sockets;
 mod state;
+mod stock;
 mod sysfs;
 mod uppers;
 mod vectors;
@@ -63,6 +64,7 @@ use crate::model::persist::Persistent;
 use crate::model::record::NetnsId;
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
+use crate::model::stock::{PfName, Stock};
 
 /// This host, or a tree that looks like one.
 #[derive(Debug)]
@@ -357,6 +359,10 @@ impl Kernel for Host {
     fn observe(&self, scope: Scope) -> Result<Inventory> {
         let facts = self.read(scope)?;
         Ok(assemble::inventory(facts))
+    }
+
+    fn stock(&self, pfs: &[PfName<'_>]) -> Result<Option<Vec<Stock>>> {
+        self.stock_of(pfs)
     }
 
     fn apply(&self, step: &Step, timeout: Duration) -> Result<Outcome> {

@@ -25,10 +25,10 @@ pub struct Devices {
 }
 
 /// A `virtfnN` of a PF.
-struct Virtfn {
-    index: VfIndex,
-    link: String,
-    device: Option<DeviceId>,
+pub(super) struct Virtfn {
+    pub index: VfIndex,
+    pub link: String,
+    pub device: Option<DeviceId>,
 }
 
 /// What a VF's directory says.
@@ -110,7 +110,7 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
 
 /// VFs by their `virtfnN` links, which cannot block; reading `sriov_numvfs` waits for whoever
 /// writes it.
-fn list_vfs(pf: &Dir) -> Vec<Virtfn> {
+pub(super) fn list_vfs(pf: &Dir) -> Vec<Virtfn> {
     let virtfn = |link: String| {
         let index = VfIndex(link.strip_prefix("virtfn")?.parse().ok()?);
         let device = pf.link_name(&link).and_then(|name| DeviceId::new("pci", &name));

@@ -75,6 +75,17 @@ impl Host {
         if dir.remove(&file_name(device))? { dir.sync() } else { Ok(()) }
     }
 
+    /// Names of the files on a shelf.
+    pub(super) fn names_on(&self, shelf: Shelf) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for kind in dirs(shelf) {
+            if let Some(dir) = self.state_dir(kind)? {
+                names.extend(dir.names()?);
+            }
+        }
+        Ok(names)
+    }
+
     /// Whom each recorded device belongs to, for lists; what cannot be read is left to
     /// `inspect-state`, which says so.
     pub(super) fn owners(&self) -> Vec<(DeviceId, String)> {
