@@ -3,6 +3,7 @@
 mod address;
 mod choose;
 mod clear;
+mod pool;
 mod ports;
 mod words;
 
@@ -12,6 +13,8 @@ pub use self::address::configure;
 use self::choose::{Candidate, candidates, named, nothing_free};
 pub(super) use self::clear::{clear, clear_the_way, is_alive, no_resize_begun, undo, untell};
 pub use self::clear::{is_left_over, is_over};
+pub use self::pool::has_free;
+use self::pool::{Tried, first};
 pub(super) use self::ports::clear_ports;
 use self::words::refusal_error;
 use super::state::Drift;
@@ -80,6 +83,18 @@ pub fn attach<K: Kernel + Store + Surroundings>(
     dry_run: bool,
     progress: &dyn Progress,
 ) -> Result<Attached> {
+    let job = Job { kernel, netns, request, progress };
+    if let Choice::AnyOf { pool, numa } = choice {
+        let attempt = |candidate: &Candidate| match job.attach(candidate, Duration::ZERO, dry_run) {
+            Ok(done) => Ok(Tried::Has(done)),
+            Err(Failed::Locked(_)) => Ok(Tried::Passed),
+            Err(Failed::Refused(_)) => Ok(Tried::InVain),
+            Err(failed) => Err(failed.into_error()),
+        };
+        if let Some(done) = first(kernel, pool, *numa, attempt)? {
+            return Ok(done);
+        }
+    }
     let (candidates, any) = if let Some(one) = named(kernel, choice) {
         (vec![one], false)
     } else {
@@ -88,14 +103,11 @@ pub fn attach<K: Kernel + Store + Surroundings>(
     };
     let mut refused = Vec::new();
     for candidate in &candidates {
-        let job = Job { kernel, netns, request, progress };
         // Of several, one that is being changed is passed over rather than waited for.
         let wait = if any { Duration::ZERO } else { LOCK_WAIT };
         match job.attach(candidate, wait, dry_run) {
-            Err(Failed::Refused(error)) if any => refused.push(error),
-            Err(Failed::Refused(error) | Failed::Hopeless(error) | Failed::Broken(error)) => {
-                return Err(error);
-            }
+            Err(Failed::Locked(error) | Failed::Refused(error)) if any => refused.push(error),
+            Err(failed) => return Err(failed.into_error()),
             Ok(done) => return Ok(done),
         }
     }
@@ -103,12 +115,25 @@ pub fn attach<K: Kernel + Store + Surroundings>(
 }
 
 enum Failed {
+    /// Somebody else is changing it.
+    Locked(Error),
     /// Nothing was done; another device may do.
     Refused(Error),
     /// Nothing was done, and no other device would do.
     Hopeless(Error),
     /// It was begun.
     Broken(Error),
+}
+
+impl Failed {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Locked(error)
+            | Self::Refused(error)
+            | Self::Hopeless(error)
+            | Self::Broken(error) => error,
+        }
+    }
 }
 
 struct Job<'a, K> {
@@ -126,7 +151,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
         dry_run: bool,
     ) -> std::result::Result<Attached, Failed> {
         let refused = Failed::Refused;
-        let lock = || self.kernel.lock_device(device, pf.as_ref(), wait).map_err(refused);
+        let lock = || self.kernel.lock_device(device, pf.as_ref(), wait).map_err(Failed::Locked);
         let _guard = if dry_run { None } else { Some(lock()?) };
         if let Some(pf) = pf {
             no_resize_begun(self.kernel, pf).map_err(refused)?;

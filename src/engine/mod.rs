@@ -27,6 +27,7 @@ use crate::model::persist::Persistent;
 use crate::model::record::NetnsId;
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
+use crate::model::stock::{PfName, Stock};
 
 /// The one seam: what the engine needs of a host. `host::Host` is the real one; tests have a small
 /// one in memory that fails, stalls and lies on demand.
@@ -36,6 +37,12 @@ pub trait Kernel {
 
     /// Reads what the host looks like.
     fn observe(&self, scope: Scope) -> Result<Inventory>;
+
+    /// What PFs have to give, without a look at each of their VFs; `None`: one of these names may be a
+    /// PF's or not, which only [`Kernel::observe`] tells.
+    fn stock(&self, _: &[PfName<'_>]) -> Result<Option<Vec<Stock>>> {
+        Ok(None)
+    }
 
     /// Makes one change; it is so when this returns without an error.
     ///

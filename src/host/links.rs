@@ -6,27 +6,28 @@ use super::sysfs::{self, Dir};
 use crate::model::ids::{DeviceId, PciAddress};
 use crate::model::link::Link;
 
-/// The interfaces of a device by its `net/` directory; of a VF only what lists show of one.
-pub fn of_device(dir: &Path, device: &DeviceId, is_vf: bool) -> Vec<Link> {
-    let Some(dir) = Dir::open(dir) else { return Vec::new() };
-    let names = dir.names("net").into_iter();
-    let links =
-        names.filter_map(|name| Some(read(&dir.dir(&format!("net/{name}"))?, name, device, is_vf)));
-    links.collect()
+/// The interfaces of a device by the `net/` of its directory, `at` in another one; of a VF only what
+/// lists show of one.
+pub fn of_device(dir: &Dir, at: &str, device: &DeviceId, is_vf: bool) -> Vec<Link> {
+    let Some((net, names)) = dir.dir_with_names(&format!("{at}/net")) else { return Vec::new() };
+    // What tells several of a VF apart.
+    let has_number = !is_vf || names.len() > 1;
+    names.into_iter().map(|name| read(&net, name, device, is_vf, has_number)).collect()
 }
 
-fn read(dir: &Dir, name: String, device: &DeviceId, is_vf: bool) -> Link {
-    let flags = dir.hex("flags");
-    let of_pf = |text: fn(&Dir) -> Option<String>| if is_vf { None } else { text(dir) };
+fn read(net: &Dir, name: String, device: &DeviceId, is_vf: bool, has_number: bool) -> Link {
+    let text = |file: &str| net.text(&format!("{name}/{file}"));
+    let of_pf = |file: &str| if is_vf { None } else { text(file) };
+    let flags = text("flags").and_then(|flags| sysfs::parse_hex(&flags));
     Link {
-        ifindex: dir.number("ifindex").unwrap_or(0),
-        mac: dir.text("address").and_then(|mac| mac.parse().ok()),
-        mtu: dir.number("mtu"),
+        ifindex: has_number.then(|| text("ifindex")?.parse().ok()).flatten().unwrap_or(0),
+        mac: text("address").and_then(|mac| mac.parse().ok()),
+        mtu: text("mtu").and_then(|mtu| mtu.parse().ok()),
         up: flags.map(|flags| flags & 1 != 0),
-        operstate: dir.text("operstate"),
-        speed_mbps: of_pf(|dir| dir.text("speed")).and_then(|speed| valid_speed(&speed)),
-        phys_port_name: of_pf(|dir| dir.text("phys_port_name")),
-        phys_switch_id: of_pf(|dir| dir.text("phys_switch_id")),
+        operstate: text("operstate"),
+        speed_mbps: of_pf("speed").and_then(|speed| valid_speed(&speed)),
+        phys_port_name: of_pf("phys_port_name"),
+        phys_switch_id: of_pf("phys_switch_id"),
         parent: Some(device.clone()),
         name,
         ..Link::default()

@@ -37,6 +37,7 @@ pub mod rights;
 pub mod signals;
 mod sockets;
 mod state;
+mod stock;
 mod sysfs;
 mod uppers;
 mod vectors;
@@ -66,6 +67,7 @@ use crate::model::persist::Persistent;
 use crate::model::record::NetnsId;
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
+use crate::model::stock::{PfName, Stock};
 
 /// This host, or a tree that looks like one.
 #[derive(Debug)]
@@ -114,12 +116,12 @@ impl Host {
             let root = self.root.display();
             return Err(Error::new(Kind::NotFound, format!("--root {root} is no directory")));
         }
-        let devices = pci::read(&self.root, scope)?;
-        let mut facts = Facts { pfs: devices.pfs, ..Facts::default() };
+        let devices = pci::read(&self.root, scope, !self.is_live())?;
+        let mut facts = Facts { pfs: devices.pfs, links: devices.links, ..Facts::default() };
         if self.is_live() {
             self.read_live(&mut facts, scope, &devices.node_aliases)?;
         } else {
-            facts.links = self.links_of_tree(&facts.pfs);
+            self.add_other_links(&mut facts.links);
         }
         if scope.wide {
             for pf in &mut facts.pfs {
@@ -132,21 +134,12 @@ impl Host {
         Ok(facts)
     }
 
-    fn links_of_tree(&self, pfs: &[PfFacts]) -> Vec<Link> {
-        let sys = self.root.join("sys");
-        let vfs = pfs.iter().flat_map(|pf| pf.vfs.iter().filter_map(|vf| vf.device.as_ref()));
-        let devices = pfs.iter().map(|pf| (&pf.device, false)).chain(vfs.map(|vf| (vf, true)));
-        let devices: Vec<(&DeviceId, bool)> = devices.collect();
-        let of_device = |(device, is_vf): &(&DeviceId, bool)| {
-            links::of_device(&sys.join(device.sysfs_dir()), device, *is_vf)
-        };
-        let mut links = parallel::map(&devices, of_device).concat();
-        let known: HashSet<String> = links.iter().map(|link| link.name.clone()).collect();
-        let others = sysfs::names(&sys.join("class/net")).into_iter();
-        // Of the rest it is enough to know that they are there.
-        let others = others.filter(|name| !known.contains(name));
-        links.extend(others.map(|name| Link { name, ..Link::default() }));
-        links
+    /// Of interfaces that are neither a PF's nor a VF's it is enough to know that they are there.
+    fn add_other_links(&self, links: &mut Vec<Link>) {
+        let mut others = sysfs::names(&self.root.join("sys/class/net"));
+        let known: HashSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
+        others.retain(|name| !known.contains(name.as_str()));
+        links.extend(others.into_iter().map(|name| Link { name, ..Link::default() }));
     }
 
     /// What only a running kernel tells.
@@ -376,6 +369,10 @@ impl Kernel for Host {
     fn observe(&self, scope: Scope) -> Result<Inventory> {
         let facts = self.read(scope)?;
         Ok(assemble::inventory(facts))
+    }
+
+    fn stock(&self, pfs: &[PfName<'_>]) -> Result<Option<Vec<Stock>>> {
+        self.stock_of(pfs)
     }
 
     fn apply(&self, step: &Step, timeout: Duration) -> Result<Outcome> {

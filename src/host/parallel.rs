@@ -10,8 +10,10 @@ const MOST_THREADS: usize = 8;
 
 /// `work` on each item, in the items' order.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let processors = available_parallelism().map_or(1, NonZero::get);
-    let threads = (items.len() / WORTH_A_THREAD).clamp(1, MOST_THREADS.min(processors));
+    // How many processors there are is asked for only where it matters: that reads files.
+    let worth = items.len() / WORTH_A_THREAD;
+    let processors = || available_parallelism().map_or(1, NonZero::get);
+    let threads = if worth < 2 { 1 } else { worth.min(MOST_THREADS).min(processors()) };
     if threads == 1 {
         return items.iter().map(work).collect();
     }

@@ -1,45 +1,75 @@
 //! Devices with SR-IOV and their VFs, from sysfs (kernel: drivers/pci/iov.c;
 //! Documentation/ABI/testing/sysfs-bus-pci).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::parallel;
 use super::pci_ids::PciIds;
 use super::sysfs::{self, Dir};
+use super::{links, parallel};
 use crate::error::Result;
 use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::{PfFacts, Scope, VfFacts};
 use crate::model::ids::{DeviceId, PciAddress, PciId, VfIndex};
+use crate::model::link::Link;
 
-/// Where devices are found, and other names of their nodes.
+/// What is found.
 pub struct Devices {
     /// The PFs.
     pub pfs: Vec<PfFacts>,
     /// Group node by character device: `/dev/vfio/devices/vfio0` is held, `/dev/vfio/12` is meant.
     pub node_aliases: HashMap<String, String>,
+    /// Interfaces of PFs and VFs, where their directories were to tell.
+    pub links: Vec<Link>,
 }
 
-/// Reads every PF below `root`.
-pub fn read(root: &Path, scope: Scope) -> Result<Devices> {
-    let bus = root.join("sys/bus/pci/devices");
-    let mut devices = Devices { pfs: Vec::new(), node_aliases: HashMap::new() };
-    let names = sysfs::names_or_error(&bus)?;
-    // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.
-    let can = parallel::map(&names, |name| bus.join(name).join("sriov_totalvfs").exists());
-    for (name, _) in names.iter().zip(can).filter(|(_, can)| *can) {
+/// A `virtfnN` of a PF.
+pub(super) struct Virtfn {
+    pub index: VfIndex,
+    pub link: String,
+    pub device: Option<DeviceId>,
+}
+
+/// What a VF's directory says.
+struct Found {
+    vf: VfFacts,
+    alias: Option<Alias>,
+    links: Vec<Link>,
+}
+
+/// Reads every PF below `root`; `with_links`: also which interfaces there are, by their directories.
+pub fn read(root: &Path, scope: Scope, with_links: bool) -> Result<Devices> {
+    let path = root.join("sys/bus/pci/devices");
+    let names = sysfs::names_or_error(&path)?;
+    let mut devices = Devices { pfs: Vec::new(), node_aliases: HashMap::new(), links: Vec::new() };
+    let Some(bus) = Dir::open(&path) else { return Ok(devices) };
+    let mut dirs = Vec::new();
+    let mut virtfns: Vec<Vec<Virtfn>> = Vec::new();
+    // A VF mostly comes after its PF, and is none itself: most devices need not be looked at.
+    let mut known = HashSet::new();
+    for name in &names {
+        // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.
+        if known.contains(name.as_str()) || !bus.has(&format!("{name}/sriov_totalvfs")) {
+            continue;
+        }
         let Ok(address) = name.parse::<PciAddress>() else { continue };
-        let dir = bus.join(name);
-        let class = sysfs::hex(&dir.join("class"));
+        let Some(dir) = bus.dir(name) else { continue }; // it has gone meanwhile
+        let class = dir.hex("class");
         if !scope.all_classes && class.is_some_and(|class| class >> 16 != 0x02) {
             continue;
         }
-        let Some(open) = Dir::open(&dir) else { continue }; // it has gone meanwhile
-        let mut pf = read_pf(&dir, address.into(), class);
-        pf.vfs = read_vfs(&open, scope, &mut devices.node_aliases);
+        let pf = read_pf(&path.join(name), address.into(), class);
+        if with_links {
+            devices.links.extend(links::of_device(&dir, ".", &pf.device, false));
+        }
+        let vfs = list_vfs(&dir);
+        known.extend(vfs.iter().filter_map(|vf| Some(vf.device.as_ref()?.name().to_owned())));
+        virtfns.push(vfs);
         devices.pfs.push(pf);
+        dirs.push(dir);
     }
+    read_vfs(&mut devices, &dirs, virtfns, scope, with_links);
     if !scope.models {
         return Ok(devices);
     }
@@ -78,44 +108,66 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
     }
 }
 
-fn group(dir: &Dir) -> Option<u32> {
-    dir.link_name("iommu_group")?.parse().ok()
-}
-
 /// VFs by their `virtfnN` links, which cannot block; reading `sriov_numvfs` waits for whoever
 /// writes it.
-fn read_vfs(pf: &Dir, scope: Scope, aliases: &mut HashMap<String, String>) -> Vec<VfFacts> {
-    let mut links: Vec<(VfIndex, String)> = pf
-        .names(".")
-        .into_iter()
-        .filter_map(|name| {
-            let index = name.strip_prefix("virtfn")?.parse().ok()?;
-            Some((VfIndex(index), name))
-        })
-        .collect();
-    links.sort_unstable();
-    let read = |(index, link): &(VfIndex, String)| {
-        let device = pf.link_name(link).and_then(|name| DeviceId::new("pci", &name));
-        match pf.dir(link) {
-            Some(dir) => read_vf(&dir, device, *index, scope),
-            None => (VfFacts { device, ..VfFacts::without_device(*index) }, None),
-        }
+pub(super) fn list_vfs(pf: &Dir) -> Vec<Virtfn> {
+    let virtfn = |link: String| {
+        let index = VfIndex(link.strip_prefix("virtfn")?.parse().ok()?);
+        let device = pf.link_name(&link).and_then(|name| DeviceId::new("pci", &name));
+        Some(Virtfn { index, link, device })
     };
-    let mut vfs = parallel::map(&links, read);
+    let mut vfs: Vec<Virtfn> = pf.names(".").into_iter().filter_map(virtfn).collect();
+    vfs.sort_unstable_by_key(|vf| vf.index);
+    vfs
+}
+
+/// Reads the VFs of all PFs at once.
+fn read_vfs(
+    devices: &mut Devices,
+    dirs: &[Dir],
+    virtfns: Vec<Vec<Virtfn>>,
+    scope: Scope,
+    with_links: bool,
+) {
+    let counts: Vec<usize> = virtfns.iter().map(Vec::len).collect();
+    let each =
+        dirs.iter().zip(virtfns).flat_map(|(dir, vfs)| vfs.into_iter().map(move |vf| (dir, vf)));
+    let each: Vec<(&Dir, Virtfn)> = each.collect();
+    let read = |(pf, virtfn): &(&Dir, Virtfn)| {
+        let Virtfn { index, link, device } = virtfn;
+        let (vf, alias) = read_vf_at(pf, link, device.clone(), *index, scope);
+        let device = device.as_ref().filter(|_| with_links);
+        let links = device.map(|device| links::of_device(pf, link, device, true));
+        Found { vf, alias, links: links.unwrap_or_default() }
+    };
+    let mut found = parallel::map(&each, read);
     // A VF between two drivers is seen without one; what is missing is looked at once more. Where
     // no VF has a driver none is expected (autoprobe off, NVMe): only exceptions are odd.
-    let without = vfs.iter().filter(|(vf, _)| vf.driver.is_none()).count();
-    if without > 0 && without < vfs.len() {
+    let mut odd = Vec::new();
+    let mut first = 0;
+    for count in &counts {
+        let own = first..first + count;
+        let without = own.clone().filter(|nth| found[*nth].vf.driver.is_none());
+        let without: Vec<usize> = without.collect();
+        if without.len() < own.len() {
+            odd.extend(without);
+        }
+        first = own.end;
+    }
+    if !odd.is_empty() {
         std::thread::sleep(Duration::from_millis(5));
-        for (vf, link) in vfs.iter_mut().zip(&links) {
-            if vf.0.driver.is_none() {
-                *vf = read(link);
-            }
+        for (nth, again) in odd.iter().zip(parallel::map(&odd, |nth| read(&each[*nth]))) {
+            found[*nth] = again;
         }
     }
-    let (vfs, found): (Vec<VfFacts>, Vec<Option<Alias>>) = vfs.into_iter().unzip();
-    aliases.extend(found.into_iter().flatten());
-    vfs
+    let mut found = found.into_iter();
+    for (pf, count) in devices.pfs.iter_mut().zip(counts) {
+        for Found { vf, alias, links } in found.by_ref().take(count) {
+            pf.vfs.push(vf);
+            devices.node_aliases.extend(alias);
+            devices.links.extend(links);
+        }
+    }
 }
 
 /// A character device, and the group node it stands for.
@@ -128,14 +180,26 @@ pub(super) fn read_vf(
     index: VfIndex,
     scope: Scope,
 ) -> (VfFacts, Option<Alias>) {
-    let driver = dir.link_name("driver");
-    let iommu_group = group(dir);
+    read_vf_at(dir, ".", device, index, scope)
+}
+
+/// Reads a VF by way of its PF's directory: opening that of each costs more than what is read there.
+fn read_vf_at(
+    pf: &Dir,
+    at: &str,
+    device: Option<DeviceId>,
+    index: VfIndex,
+    scope: Scope,
+) -> (VfFacts, Option<Alias>) {
+    let driver = pf.link_name(&format!("{at}/driver"));
+    let iommu_group =
+        pf.link_name(&format!("{at}/iommu_group")).and_then(|group| group.parse().ok());
     // A VF that is being taken from a process has lost its driver already, and the process still
     // has it.
     let (node, alias) = match driver.as_deref() {
         Some(driver) if !is_userspace_driver(driver) => (None, None),
-        Some(_) => node(dir, iommu_group),
-        None => match node(dir, iommu_group) {
+        Some(_) => node(pf, at, iommu_group),
+        None => match node(pf, at, iommu_group) {
             (Some(node), alias) if Path::new(&node).exists() => (Some(node), alias),
             _ => (None, None),
         },
@@ -145,7 +209,7 @@ pub(super) fn read_vf(
         device,
         driver_override: scope
             .change
-            .then(|| dir.text("driver_override"))
+            .then(|| pf.text(&format!("{at}/driver_override")))
             .flatten()
             .filter(|driver| driver != "(null)"),
         driver,
@@ -157,14 +221,15 @@ pub(super) fn read_vf(
 
 /// The node of a VF on a user-space driver: its VFIO group's, else its own character device, else
 /// its UIO device's.
-fn node(dir: &Dir, group: Option<u32>) -> (Option<String>, Option<Alias>) {
-    if let Some(uio) = dir.names("uio").first() {
+fn node(pf: &Dir, at: &str, group: Option<u32>) -> (Option<String>, Option<Alias>) {
+    if let Some(uio) = pf.names(&format!("{at}/uio")).first() {
         return (Some(format!("/dev/{uio}")), None);
     }
-    let cdev = dir.names("vfio-dev").first().map(|name| format!("/dev/vfio/devices/{name}"));
+    let cdev = pf.names(&format!("{at}/vfio-dev"));
+    let cdev = cdev.first().map(|name| format!("/dev/vfio/devices/{name}"));
     let Some(group) = group else { return (cdev, None) };
     // Without an IOMMU the kernel calls the group so, and its node too (drivers/vfio/group.c).
-    let noiommu = dir.text("iommu_group/name").as_deref() == Some("vfio-noiommu");
+    let noiommu = pf.text(&format!("{at}/iommu_group/name")).as_deref() == Some("vfio-noiommu");
     let node = format!("/dev/vfio/{}{group}", if noiommu { "noiommu-" } else { "" });
     let alias = cdev.map(|cdev| (cdev, node.clone()));
     (Some(node), alias)

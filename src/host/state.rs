@@ -4,12 +4,12 @@
 //! A file is written beside its place, synced and renamed, and its directory synced: it is there
 //! whole or not at all.
 
+use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::beneath::Dir;
 use super::neighbours::DIR;
-use super::sysfs;
-use super::{Host, calls};
+use super::{Host, calls, parallel, sysfs};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{DeviceId, PciAddress};
@@ -68,15 +68,7 @@ impl Host {
         device: &DeviceId,
     ) -> Result<Option<std::result::Result<Record, Stored>>> {
         let Some(dir) = self.state_dir(kind)? else { return Ok(None) };
-        let name = file_name(device);
-        let Some(found) = dir.read(&name)? else { return Ok(None) };
-        let path = || dir.place().join(&name).display().to_string();
-        let record = found.and_then(|content| parse(&content.text, device));
-        Ok(Some(record.map_err(|why| Stored::Corrupt {
-            device: device.clone(),
-            path: path(),
-            why,
-        })))
+        record_in(&dir, device)
     }
 
     /// The call that a record is of, as it was read a moment ago.
@@ -97,6 +89,17 @@ impl Host {
         dir.remove(&file_name(device)).map(drop)
     }
 
+    /// Names of the files on a shelf.
+    pub(super) fn names_on(&self, shelf: Shelf) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for kind in dirs(shelf) {
+            if let Some(dir) = self.state_dir(kind)? {
+                names.extend(dir.names()?);
+            }
+        }
+        Ok(names)
+    }
+
     /// Whom each recorded device belongs to, for lists; what cannot be read is left to
     /// `inspect-state`, which says so.
     pub(super) fn owners(&self) -> Vec<(DeviceId, String)> {
@@ -105,30 +108,29 @@ impl Host {
             let record = stored.record()?;
             Some((record.device.clone(), record.owner.to_string()))
         };
-        // What another plugin allocated, which shows nowhere else if user space drives it.
+        let mut owners: Vec<(DeviceId, String)> = all.iter().filter_map(owner).collect();
+        // What another plugin allocated, which shows nowhere else if user space drives it. What this
+        // one allocated is among them, and need not be read again.
+        let ours: HashSet<&DeviceId> = owners.iter().map(|(device, _)| device).collect();
         let pci = self.allocated_devices();
         let devices = pci.iter().filter_map(|name| name.parse::<PciAddress>().ok());
-        let theirs = devices.map(DeviceId::from).filter_map(|device| {
+        let theirs = devices.map(DeviceId::from).filter(|device| !ours.contains(device));
+        let theirs = theirs.filter_map(|device| {
             let netns = self.allocated_to(&device)?;
             let is_there = self.root.join(netns.trim_start_matches('/')).exists();
             is_there.then(|| (device, format!("allocated to {netns}")))
         });
-        // Ours come last, and so count.
-        theirs.chain(all.iter().filter_map(owner)).collect()
+        let theirs: Vec<(DeviceId, String)> = theirs.collect();
+        owners.extend(theirs);
+        owners
     }
 }
 
 impl Store for Host {
     fn stored(&self, shelf: Shelf, device: &DeviceId) -> Result<Option<Stored>> {
-        let [journal, record] = dirs(shelf);
-        let journal = self.read_record(journal, device)?;
-        let found = match journal {
-            Some(found) => Some(found.map_or_else(|corrupt| corrupt, Stored::Unfinished)),
-            None => {
-                let attached = self.read_record(record, device)?;
-                attached.map(|found| found.map_or_else(|corrupt| corrupt, Stored::Attached))
-            }
-        };
+        let [journals, complete] = dirs(shelf);
+        let (journals, complete) = (self.state_dir(journals)?, self.state_dir(complete)?);
+        let found = stored_in(journals.as_ref(), complete.as_ref(), device)?;
         if shelf == Shelf::Attachments {
             let record = found.as_ref().and_then(Stored::record);
             self.recent.keep_call(device, record.and_then(|record| calls::name_of(&record.owner)));
@@ -152,20 +154,29 @@ impl Store for Host {
     }
 
     fn all_stored(&self, shelf: Shelf) -> Result<Vec<Stored>> {
-        let mut names = Vec::new();
-        for dir in dirs(shelf) {
-            if let Some(dir) = self.state_dir(dir)? {
-                names.extend(dir.names()?);
-            }
-        }
+        let [journals, complete] = dirs(shelf);
+        let (journals, complete) = (self.state_dir(journals)?, self.state_dir(complete)?);
+        let listed = |dir: Option<&Dir>| dir.map_or_else(|| Ok(Vec::new()), Dir::names);
+        // In this order: a journal that becomes a record meanwhile is among the records then.
+        let begun: HashSet<String> = listed(journals.as_ref())?.into_iter().collect();
+        let mut names = listed(complete.as_ref())?;
+        names.extend(begun.iter().cloned());
         names.sort_unstable();
         names.dedup();
-        let devices = names.iter().filter_map(|name| device_of(name));
-        let mut found = Vec::new();
-        for device in devices {
-            found.extend(self.stored(shelf, &device)?);
-        }
-        Ok(found)
+        let read = |name: &String| {
+            let Some(device) = device_of(name) else { return Ok(None) };
+            // Most have no journal, which need not be asked for one by one.
+            let complete_only = if begun.contains(name) {
+                None
+            } else {
+                stored_in(None, complete.as_ref(), &device)?
+            };
+            match complete_only {
+                Some(found) => Ok(Some(found)),
+                None => stored_in(journals.as_ref(), complete.as_ref(), &device),
+            }
+        };
+        parallel::map(&names, read).into_iter().filter_map(Result::transpose).collect()
     }
 
     fn begin(&self, shelf: Shelf, record: &Record) -> Result<()> {
@@ -261,6 +272,29 @@ impl Store for Host {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Ok(Moment { boot_id, time })
     }
+}
+
+/// A device's journal, else its complete record, each where its directory is given.
+fn stored_in(
+    journals: Option<&Dir>,
+    complete: Option<&Dir>,
+    device: &DeviceId,
+) -> Result<Option<Stored>> {
+    let found_in = |dir: Option<&Dir>| dir.map_or(Ok(None), |dir| record_in(dir, device));
+    if let Some(found) = found_in(journals)? {
+        return Ok(Some(found.map_or_else(|corrupt| corrupt, Stored::Unfinished)));
+    }
+    let found = found_in(complete)?;
+    Ok(found.map(|found| found.map_or_else(|corrupt| corrupt, Stored::Attached)))
+}
+
+/// The record in a directory, or why it is none; `None`: there is no file.
+fn record_in(dir: &Dir, device: &DeviceId) -> Result<Option<std::result::Result<Record, Stored>>> {
+    let name = file_name(device);
+    let Some(found) = dir.read(&name)? else { return Ok(None) };
+    let path = || dir.place().join(&name).display().to_string();
+    let record = found.and_then(|content| parse(&content.text, device));
+    Ok(Some(record.map_err(|why| Stored::Corrupt { device: device.clone(), path: path(), why })))
 }
 
 /// Directories of a shelf: of journals, and of complete records.

@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fstat};
-use rustix::fs::RawDir;
+use rustix::fs::{Access, AtFlags, RawDir};
 
 use crate::error::{Error, Result, libc_errno};
 
@@ -72,9 +72,20 @@ impl Dir {
 
     /// Names in a directory in it, sorted; none where it is missing.
     pub fn names(&self, name: &str) -> Vec<String> {
+        self.dir_with_names(name).map_or_else(Vec::new, |(_, names)| names)
+    }
+
+    /// A directory in it with the names in that, likewise; `None` where it is missing.
+    pub fn dir_with_names(&self, name: &str) -> Option<(Self, Vec<String>)> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir = nix::fcntl::openat(&self.0, name, flags, Mode::empty());
-        dir.map_or_else(|_| Vec::new(), |dir| entries(&dir).0)
+        let dir = nix::fcntl::openat(&self.0, name, flags, Mode::empty()).ok()?;
+        let names = entries(&dir).0;
+        Some((Self(dir), names))
+    }
+
+    /// Whether something is there under a name, wherever that leads.
+    pub fn has(&self, name: &str) -> bool {
+        rustix::fs::accessat(&self.0, name, Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
     /// Writes a value into a file in it, as [`write`].

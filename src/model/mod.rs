@@ -21,6 +21,7 @@ pub mod seen;
 pub mod selector;
 pub mod spec;
 pub mod step;
+pub mod stock;
 pub mod text;
 pub mod time;
 pub mod traffic;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{DeviceId, MacAddr, PciAddress, PciId, VfIndex};
 use super::inventory::{Inventory, Pf, Vf};
+use super::stock::PfName;
 use super::text::shell_word;
 
 /// A parsed operand. Prints as it was typed.
@@ -146,6 +147,20 @@ impl Selector {
         match &self.what {
             What::Pci(address) => Some(DeviceId::from(*address)),
             _ => None,
+        }
+    }
+
+    /// The PF and which of its VFs (none given: all), where it names a PF as one is found at once.
+    /// Whether there is such a PF, and VFs of these numbers, is not said.
+    pub fn of_pf(&self) -> Option<(PfName<'_>, &[RangeInclusive<u16>])> {
+        match &self.what {
+            What::Pci(address) => Some((PfName::Pci(*address), &[])),
+            What::Name => Some((PfName::Netdev(&self.text), &[])),
+            What::Of(pf, ranges) => match pf.of_pf()? {
+                (name, []) => Some((name, ranges)),
+                _ => None,
+            },
+            What::Device(_) | What::Id(_) | What::Mac(_) => None,
         }
     }
 

@@ -1,19 +1,22 @@
 //! `attach` and `detach` when steps are refused, when the program dies, and when others meddle with
 //! the VF in between: the VF is as it was, or where it was meant to be, and never anything else.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use sriovctl::engine::Silent;
-use sriovctl::engine::attach::{Attached, Choice, attach, configure};
+use sriovctl::engine::attach::{Attached, Choice, attach, configure, has_free};
 use sriovctl::engine::detach::{Detached, detach};
 use sriovctl::engine::state::{self, Verdict};
 use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use sriovctl::model::plan::attach::Request;
 use sriovctl::model::record::{Owner, Record};
+use sriovctl::model::selector::Selector;
 use sriovctl::model::step::IpConfig;
+use sriovctl::model::usage::User;
 use sriovctl::{Kind, Result};
 
 use super::kernel::{FakeKernel, Faults, SECOND_PORT, World, device_of, netns};
@@ -264,8 +267,54 @@ fn a_pool_gives_each_vf_once_and_then_says_that_none_is_free() {
         assert!(!taken.contains(&done.record.device));
         taken.push(done.record.device);
     }
+    assert_eq!(kernel.observed.get(), 0);
     let error = attach(&kernel, &choice, &netns(BLUE), &plain(), false, &Silent).unwrap_err();
     assert_eq!(error.message(), "no VF of eth0 is free");
+}
+
+/// Takes one of `eth0`'s VFs, and returns its number and how often everything was looked at.
+fn take_one(kernel: &FakeKernel) -> (u16, usize) {
+    let pool: [Selector; 1] = ["eth0".parse().unwrap()];
+    assert!(has_free(kernel, &pool) || kernel.world().vfs.values().any(|vf| !vf.users.is_empty()));
+    let choice = Choice::AnyOf { pool: pool.to_vec(), numa: None };
+    let name = format!("of{}", kernel.applied.get());
+    let request = Request { name: Some(name.parse().unwrap()), ..plain() };
+    let done = attach(kernel, &choice, &netns(RED), &request, false, &Silent).unwrap();
+    let index = (0..7).find(|index| device_of(*index) == done.record.device).unwrap();
+    (index, kernel.observed.get())
+}
+
+#[test]
+fn of_a_pool_one_that_is_up_is_not_taken() {
+    let kernel = kernel();
+    kernel.change_vf(0, |vf| vf.netdev.as_mut().unwrap().up = true);
+    assert_eq!(take_one(&kernel), (1, 0));
+}
+
+#[test]
+fn of_a_pool_everything_is_looked_at_only_after_some_were_refused() {
+    for (in_use, observed) in [(3, 0), (4, 1), (6, 1)] {
+        let kernel = FakeKernel::with_vfs(7);
+        kernel.world.borrow_mut().namespaces.insert(RED, BTreeSet::new());
+        for index in 0..in_use {
+            kernel.change_vf(index, |vf| vf.users = vec![User::Address("10.0.0.1/24".into())]);
+        }
+        assert_eq!(take_one(&kernel), (in_use, observed));
+    }
+}
+
+#[test]
+fn of_a_pool_one_that_a_dead_container_left_is_taken_last() {
+    let kernel = kernel();
+    for index in 0..4 {
+        let choice = Choice::Vf(device_of(index).to_string().parse().unwrap());
+        let request = Request { name: Some(format!("net{index}").parse().unwrap()), ..plain() };
+        let to = if index == 3 { RED } else { BLUE };
+        attach(&kernel, &choice, &netns(to), &request, false, &Silent).unwrap();
+    }
+    detach(&kernel, &device_of(2), &|_| true, &Silent).unwrap();
+    kernel.delete_netns(BLUE);
+    assert_eq!([take_one(&kernel), take_one(&kernel)], [(2, 0), (0, 0)]);
 }
 
 #[test]

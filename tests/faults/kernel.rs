@@ -24,6 +24,7 @@ use sriovctl::model::seen::{Seen, Target};
 use sriovctl::model::step::{
     LinkAttr, LinkSet, Outcome, Place, Route, Step, Subject, VfAttr, VfRef,
 };
+use sriovctl::model::stock::{Item, PfName, State, Stock};
 use sriovctl::model::usage::User;
 use sriovctl::{Error, Kind, Result};
 
@@ -141,6 +142,8 @@ pub struct FakeKernel {
     pub world: RefCell<World>,
     pub faults: RefCell<Faults>,
     pub applied: Cell<usize>,
+    /// How often everything was looked at.
+    pub observed: Cell<usize>,
     pub pauses: Cell<usize>,
     pub locked: Cell<bool>,
     pub boot_id: RefCell<String>,
@@ -183,6 +186,7 @@ impl FakeKernel {
             }),
             faults: RefCell::default(),
             applied: Cell::new(0),
+            observed: Cell::new(0),
             pauses: Cell::new(0),
             locked: Cell::new(false),
             boot_id: RefCell::new("boot".into()),
@@ -823,6 +827,7 @@ impl Kernel for FakeKernel {
     type Guard = Unlock;
 
     fn observe(&self, _: Scope) -> Result<Inventory> {
+        self.observed.set(self.observed.get() + 1);
         let world = self.world.borrow();
         let device: DeviceId = PF.parse::<PciAddress>().unwrap().into();
         let first_ports = world.vfs.iter().filter(|(index, _)| **index < SECOND_PORT);
@@ -863,6 +868,30 @@ impl Kernel for FakeKernel {
             vfs: vfs.collect(),
         };
         Ok(Inventory { pfs: vec![pf], ..Inventory::default() })
+    }
+
+    fn stock(&self, pfs: &[PfName<'_>]) -> Result<Option<Vec<Stock>>> {
+        let pf = PF.parse::<PciAddress>().unwrap();
+        let world = self.world.borrow();
+        let first_ports = world.vfs.iter().filter(|(index, _)| **index < SECOND_PORT);
+        let items = first_ports.map(|(index, vf)| {
+            let device = device_of(*index);
+            let netdev = vf.netdev.as_ref();
+            let state = if netdev.is_some_and(|netdev| netdev.up || netdev.netns.is_some()) {
+                State::Used
+            } else if self.records.borrow().contains_key(&device) {
+                State::Recorded
+            } else {
+                State::Free
+            };
+            Item { index: VfIndex(*index), device, state }
+        });
+        let stock = Stock { pf: pf.into(), numa_node: None, vfs: items.collect() };
+        let is_it = |name: &PfName<'_>| match name {
+            PfName::Pci(address) => *address == pf,
+            PfName::Netdev(name) => *name == *self.pf_name.borrow(),
+        };
+        Ok(pfs.iter().map(|name| is_it(name).then(|| stock.clone())).collect())
     }
 
     fn apply(&self, step: &Step, _: Duration) -> Result<Outcome> {

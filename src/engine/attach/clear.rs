@@ -135,7 +135,12 @@ pub fn is_over<K: Kernel + Store>(kernel: &K, record: &Record) -> Result<bool> {
 /// whoever takes it next gives it back first.
 pub fn is_left_over<K: Kernel + Store>(kernel: &K, vf: &Vf) -> Result<bool> {
     let only_record = matches!(vf.users.as_slice(), [User::Record(_)]);
-    let Some(device) = vf.facts.device.as_ref().filter(|_| only_record) else { return Ok(false) };
+    let device = vf.facts.device.as_ref().filter(|_| only_record);
+    device.map_or(Ok(false), |device| has_left_over(kernel, device))
+}
+
+/// Whether the record of a device's attachment is of one that is over, with its namespace.
+pub(super) fn has_left_over<K: Kernel + Store>(kernel: &K, device: &DeviceId) -> Result<bool> {
     match kernel.stored(Shelf::Attachments, device)? {
         Some(Stored::Attached(record)) => {
             Ok(is_over(kernel, &record)? && !is_alive(kernel, &record.netns)?)

@@ -28,12 +28,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 ..self.request.clone()
             };
             let job = Job { request: &request, ..*self };
-            match job.attach_locked(port, dry_run) {
-                Ok(attached) => done.push(attached),
-                Err(Failed::Refused(error) | Failed::Hopeless(error) | Failed::Broken(error)) => {
-                    return Err(error);
-                }
-            }
+            done.push(job.attach_locked(port, dry_run).map_err(Failed::into_error)?);
         }
         Ok(done)
     }
