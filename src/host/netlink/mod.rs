@@ -39,7 +39,7 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 /// The kernel's answer mostly is there when a request was sent; nothing keeps it for this long.
 const ANSWER_WITHIN_SECONDS: u16 = 30;
 /// A PF with 512 VFs answers in a datagram of 100 KiB. What is not filled takes no memory.
-const LARGEST_DATAGRAM: usize = 4 << 20;
+const LARGEST_DATAGRAM: usize = 1 << 20;
 
 /// For one answer at a time, whichever socket it comes from; threads that meet here have one each.
 static BUFFER: Mutex<[u8; LARGEST_DATAGRAM]> = Mutex::new([0; LARGEST_DATAGRAM]);
