@@ -29,8 +29,8 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     for warning in &wish.warnings {
         job.log.line(Level::Warning, warning);
     }
-    let netns = netns(job)?;
     let _call = job.lock()?;
+    let netns = netns(job)?;
     let former = job.stored_of_call()?;
     has_none(job, &former)?;
     not_of_another_plugin(job)?;
@@ -39,13 +39,13 @@ pub fn add<K: Kernel + Store + Surroundings + Neighbours>(
     end_former(job, ipam.as_ref(), &former)?;
     let request = request(job, &wish, &netns);
     let attached = {
-        let _hold = match &wish.source {
+        let hold = match &wish.source {
             Source::Device(address) => Some(hold(job, &DeviceId::from(*address))?),
             _ => None,
         };
         let attached = engine::attach(job.kernel, &choice, &netns, &request, false, job.log)
             .map_err(|error| refusal(job, &wish, error))?;
-        tell(job, &netns, &attached);
+        tell(job, &netns, &attached, hold.is_some());
         attached
     };
     let record = attached.record.clone();
@@ -123,7 +123,10 @@ fn end_former<K: Kernel + Store + Neighbours>(
     for record in former.iter().filter_map(Stored::record) {
         super::del::release(job, record)?;
     }
-    let given_back = ipam.filter(|_| !former.is_empty()).map(|ipam| ipam.pass_on(Command::Del));
+    let given_back = ipam.filter(|_| !former.is_empty()).map(|ipam| {
+        job.kernel.let_go();
+        ipam.pass_on(Command::Del)
+    });
     if let Some(Err(failure)) = given_back {
         let text = format!("the former addresses were not given back: {}", failure.msg);
         job.log.line(Level::Warning, &text);
@@ -139,6 +142,7 @@ fn undo<K: Kernel + Store + Neighbours>(
     ipam: Option<&Ipam<'_>>,
     failure: Failure,
 ) -> Failure {
+    job.kernel.let_go();
     let addresses = ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del));
     let mut said = vec![failure.details.clone()];
     let mut left = |what: String| {
@@ -201,11 +205,12 @@ fn hold<K: Kernel + Store + Neighbours>(
 
 /// Writes the attachment down for other plugins too: should the node be switched back to one, it
 /// can give the VF back. Nothing here depends on it.
-fn tell<K: Neighbours>(job: &Job<'_, K>, netns: &NetnsId, attached: &Attached) {
+fn tell<K: Neighbours>(job: &Job<'_, K>, netns: &NetnsId, attached: &Attached, is_held: bool) {
     let record = &attached.record;
     let place = job.told_place();
     let document = Neighbour::write(&job.config.raw, record, attached.seen.pf_netdev.as_deref());
-    let told = job.kernel.tell_neighbours(&place, &record.device, &netns.path, &document);
+    let told =
+        job.kernel.tell_neighbours(&place, &record.device, &netns.path, (&document, is_held));
     if let Err(error) = told {
         job.log.line(Level::Warning, &format!("not written down for other plugins: {error}"));
     }

@@ -19,7 +19,10 @@ pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> R
     let _call = job.lock()?;
     let ipam = Ipam::of(job.config, job.call, job.input);
     let addresses_first = matches!(&ipam, Ok(Some(ipam)) if ipam.needs_interface());
-    let addresses = || ipam?.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del));
+    let addresses = || {
+        job.kernel.let_go();
+        ipam?.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del))
+    };
     // The device first where that is possible: whatever an IPAM plugin waits for, it is not lost.
     if addresses_first {
         let addresses = addresses();

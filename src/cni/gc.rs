@@ -29,11 +29,13 @@ pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Re
         if let (Ok(Some(ipam)), Some(container), Some(ifname)) =
             (&ipam, &record.owner.container, &record.owner.ifname)
         {
+            job.kernel.let_go();
             results.push(ipam.release(container, ifname, &record.netns.path));
         }
     }
     results.extend(of_other_plugins(job, &valid));
     results.push(job.kernel.forget_dead_calls().map_err(Failure::from));
+    job.kernel.let_go();
     results.push(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Gc))));
     all_of(results)
 }

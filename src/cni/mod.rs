@@ -70,7 +70,7 @@ pub fn run<K: Kernel + Store + Surroundings + Neighbours>(
         return answer(out, &versions());
     }
     let mut text = Vec::new();
-    if let Err(error) = input.take(LONGEST as u64 + 1).read_to_end(&mut text) {
+    if let Err(error) = read_document(input, &mut text) {
         let failure = Failure::new(Code::Io, format!("reading the configuration: {error}"));
         return refuse(out, &failure, Version::V110);
     }
@@ -86,6 +86,25 @@ pub fn run<K: Kernel + Store + Surroundings + Neighbours>(
         Ok(None) => ExitCode::SUCCESS,
         Err(failure) => refuse(out, &failure, config::version_of(&text)),
     }
+}
+
+/// Reads one JSON document, and no further: a runtime may keep its end of the pipe open.
+fn read_document(input: &mut dyn Read, text: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut part = [0; 8 << 10];
+    while text.len() <= LONGEST {
+        let length = match input.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        text.extend_from_slice(&part[..length]);
+        let may_be_whole = text.trim_ascii_end().ends_with(b"}");
+        if may_be_whole && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// The plugin `fixipam`, called under its own name.
@@ -254,6 +273,26 @@ fn is_of(record: &Record, container: &str, ifname: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_is_read_and_no_further() {
+        /// Parts as they come through a pipe that nobody closes.
+        struct Pipe(Vec<&'static [u8]>);
+        impl Read for Pipe {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                assert!(!self.0.is_empty(), "it waits for ever");
+                self.0.remove(0).read(buffer)
+            }
+        }
+        let read = |parts: &[&'static [u8]]| {
+            let (mut pipe, mut text) = (Pipe(parts.to_vec()), Vec::new());
+            read_document(&mut pipe, &mut text).unwrap();
+            (String::from_utf8(text).unwrap(), pipe.0.len())
+        };
+        assert_eq!(read(&[b"{\"a\":{}", b"}\n", b"more"]), ("{\"a\":{}}\n".to_owned(), 1));
+        assert_eq!(read(&[b"{} x", b"}", b""]), ("{} x}".to_owned(), 0));
+        assert_eq!(read(&[b"no document", b""]).1, 0);
+    }
 
     #[test]
     fn the_versions_are_answered_alike_whoever_is_asked() {

@@ -81,9 +81,11 @@ pub fn run<K: Kernel + Store + Surroundings>(
     let mut rows: Vec<Row> = entries.iter().map(row).collect();
     if args.repair {
         repair(args, kernel, console, &entries, &mut rows)?;
-        kernel.forget_dead_calls()?;
     }
     print(args, console, out, &mut rows)?;
+    if args.repair {
+        kernel.forget_dead_calls()?;
+    }
     if args.watch {
         watch(args, kernel, console, out, (&only, rows))?;
         return Ok(None);

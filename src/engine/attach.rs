@@ -321,7 +321,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
                 let phrase = step.to_string().replace(&before.device.to_string(), &before.name);
                 self.progress.stage(&phrase, 0);
             }
-            if steps.len() < 2 || !self.kernel.apply_at_once(steps, STEP_WITHIN) {
+            if steps.len() < 2 || !self.kernel.apply_at_once(steps) {
                 self.one_by_one(steps)?;
             }
         }

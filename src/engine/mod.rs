@@ -51,7 +51,7 @@ pub trait Kernel {
 
     /// Makes several changes of one VF's settings at once; whether it did. If not, some may be made and others
     /// not: one by one they tell which is refused.
-    fn apply_at_once(&self, _steps: &[Step], _timeout: Duration) -> bool {
+    fn apply_at_once(&self, _steps: &[Step]) -> bool {
         false
     }
 
@@ -86,11 +86,6 @@ pub trait Kernel {
     ) -> Result<Seen> {
         let look = if with_ip { Self::inspect_with_ip } else { Self::inspect };
         look(self, &before.device, Some(at))
-    }
-
-    /// Looks again at a device of which nothing was changed but settings in its PF.
-    fn inspect_settings(&self, before: &Seen, hint: &NetnsId) -> Result<Seen> {
-        self.inspect(&before.device, Some(hint))
     }
 
     /// The PF of a VF, at hardly any cost; `None`: it is no VF, or none that is there.

@@ -61,13 +61,13 @@ pub trait Neighbours {
     /// All of them.
     fn neighbours(&self, dir: Option<&str>) -> Result<Vec<Found>>;
 
-    /// Writes down an attachment as they do.
+    /// Writes down an attachment as they do; whether they are kept from the VF meanwhile stands beside the text.
     fn tell_neighbours(
         &self,
         place: &Place<'_>,
         device: &DeviceId,
         netns: &str,
-        document: &Value,
+        written: (&Value, bool),
     ) -> Result<()>;
 
     /// Writes down for the container itself, which finds it by the inode of its namespace

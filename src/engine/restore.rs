@@ -53,12 +53,8 @@ pub fn restore<K: Kernel>(
     }
     let mut last: Vec<Step> = Vec::new();
     let mut problems: Vec<Error> = Vec::new();
-    let mut set: Option<Seen> = None;
     for _ in 0..ROUNDS {
-        let seen = match set.take() {
-            Some(before) => kernel.inspect_settings(&before, &record.netns)?,
-            None => look(kernel, record, begun)?,
-        };
+        let seen = look(kernel, record, begun)?;
         let steps = restore::next(record, &seen);
         if steps.is_empty() {
             return Ok(unseen(record, &seen).into_iter().collect());
@@ -80,10 +76,7 @@ pub fn restore<K: Kernel>(
         let is_setting = |step: &Step| matches!(step, Step::SetVf { .. });
         if steps.len() > 1 && steps.iter().all(is_setting) {
             steps.iter().for_each(|step| progress.stage(&phrase(step, &seen), 0));
-            if kernel.apply_at_once(&steps, STEP_WITHIN) {
-                // An administrative MAC may become that of the interface, too.
-                let is_mac = |step: &Step| matches!(step, Step::SetVf { attr: VfAttr::Mac(_), .. });
-                set = Some(seen).filter(|_| !steps.iter().any(is_mac));
+            if kernel.apply_at_once(&steps) {
                 last = steps;
                 continue;
             }

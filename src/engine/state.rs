@@ -118,7 +118,9 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
     }
     for resize in kernel.resizes()? {
         let pf = inventory.pfs.iter().find(|pf| pf.facts.device == resize.pf);
-        let why = if resize.ended {
+        let why = if resize.boot_id != kernel.moment()?.boot_id {
+            "what was written down of a change of its VFs is from before the last boot".to_owned()
+        } else if resize.ended {
             "a change of its VFs ended, but what was written down of it is left".to_owned()
         } else {
             format!("a change of its VFs ({} before) was cut off", resize.before)

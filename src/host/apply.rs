@@ -10,6 +10,7 @@ use super::netlink::devlink::Devlink;
 use super::netlink::{Refused, vf};
 use super::write::{self, Failed};
 use super::{Host, ports, sysfs};
+use crate::engine::Kernel;
 use crate::error::{Error, Kind, Result, libc_errno};
 use crate::model::explain;
 use crate::model::facts::Holder;
@@ -93,7 +94,7 @@ impl Host {
         if !self.is_live() {
             return Ok(sysfs::number(&path));
         }
-        self.sockets.close(); // as for a write
+        Kernel::let_go(self); // as for a write
         match write::read_within(&path, READ_WITHIN) {
             Ok(text) => Ok(text.parse().ok()),
             Err(Failed::Refused(_)) => Ok(None),
@@ -160,7 +161,7 @@ impl Host {
         timeout: Duration,
     ) -> Result<()> {
         // A write that does not end outlives this program, and would keep their namespaces alive.
-        self.sockets.close();
+        Kernel::let_go(self);
         let log = KernelLog::listen();
         // Of a VF the log speaks under its PF's address as well as its own.
         let device = step.pf().or(step.device()).map(|device| device.name().to_owned());
@@ -197,7 +198,7 @@ impl Host {
 
     /// In one message, in their order; it ends at the first that is refused (kernel: net/core/rtnetlink.c,
     /// `do_setlink`).
-    pub(super) fn set_vf_at_once(&self, steps: &[Step], timeout: Duration) -> bool {
+    pub(super) fn set_vf_at_once(&self, steps: &[Step]) -> bool {
         let Some(Step::SetVf { vf, .. }) = steps.first() else { return false };
         let attr = |step: &Step| match step {
             Step::SetVf { vf: of, attr } if of == vf => Some(*attr),
@@ -208,8 +209,12 @@ impl Host {
         let (Some(ifindex), Ok(mut netlink)) = (self.ifindex(&vf.pf), self.sockets.here()) else {
             return false;
         };
-        let set = || netlink.set_link(ifindex, vec![vf::set(vf.index, &attrs)]);
-        self.patiently(&steps[0], timeout, set).is_ok()
+        // Once only: a VF that resets after the first of them is waited for when they are made one by one.
+        let done = netlink.set_link(ifindex, vec![vf::set(vf.index, &attrs)]).is_ok();
+        if !done {
+            self.recent.forget();
+        }
+        done
     }
 
     /// The number of the interface that a device has on the host.

@@ -35,8 +35,9 @@ struct Looks {
     of_others: Option<String>,
     /// Whether nobody but its owner comes through it to what is in it.
     is_closed: bool,
-    /// How many directories are in it, where its file system counts them (as does all but btrfs and overlayfs).
-    subdirs: Option<u64>,
+    /// Whether other directories are in it than those that were known, where its file system counts them (as does
+    /// all but btrfs and overlayfs).
+    has_others: Option<bool>,
 }
 
 /// Directories that were opened, and looked at, a moment ago: they are not opened again for every file
@@ -148,14 +149,14 @@ impl Dir {
         }
     }
 
-    /// The directory, looked at.
-    pub fn looked_at(mut self) -> Result<Self> {
+    /// The directory, looked at; so many directories in it are known.
+    pub fn looked_at(mut self, known: u64) -> Result<Self> {
         if self.looks.is_none() {
             let meta = self.fd.metadata().map_err(|error| failed("reading", &self.path, &error))?;
             self.looks = Some(Looks {
                 of_others: of_others(&meta),
                 is_closed: meta.mode() & 0o077 == 0,
-                subdirs: meta.nlink().checked_sub(2),
+                has_others: meta.nlink().checked_sub(2).map(|subdirs| subdirs != known),
             });
         }
         Ok(self)
@@ -163,7 +164,7 @@ impl Dir {
 
     /// The directory, if nobody but root may change what is in it.
     pub fn of_root(self) -> Result<Self> {
-        let dir = self.looked_at()?;
+        let dir = self.looked_at(0)?;
         let Some(why) = dir.looks.as_ref().and_then(|looks| looks.of_others.clone()) else {
             return Ok(dir);
         };
@@ -177,9 +178,14 @@ impl Dir {
         self.looks.as_ref().is_some_and(|looks| looks.is_closed)
     }
 
-    /// How many directories are in it, where that is known.
-    pub fn subdirs(&self) -> Option<u64> {
-        self.looks.as_ref()?.subdirs
+    /// Whether other directories are in it than those that were known; `None`: that is not known.
+    pub fn has_others(&self) -> Option<bool> {
+        self.looks.as_ref()?.has_others
+    }
+
+    /// Opens it anew.
+    pub(super) fn again(&self) -> io::Result<File> {
+        Ok(openat(&self.fd, ".", DIRECTORY, stat::Mode::empty())?.into())
     }
 
     pub(super) fn fd(&self) -> &File {
@@ -333,8 +339,7 @@ impl Dir {
     pub fn names(&self) -> Result<Vec<String>> {
         let read = || -> io::Result<Vec<String>> {
             // Opened anew: what is read of this one starts where somebody else has stopped.
-            let dir = openat(&self.fd, ".", DIRECTORY, stat::Mode::empty())?;
-            match sysfs::entries(&dir) {
+            match sysfs::entries(&self.again()?) {
                 (names, None) => Ok(names),
                 (_, Some(error)) => Err(error),
             }

@@ -8,13 +8,15 @@ use nix::errno::Errno;
 
 use super::Host;
 use super::beneath::Dir;
-use super::state::device_of;
+use super::state::{device_of, file_name};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::Result;
 use crate::model::ids::DeviceId;
 use crate::model::record::Owner;
 
 const DIR: &str = "calls";
+/// What it is called until it is whole.
+const NEW_DIR: &str = "calls.new";
 
 /// What the link of an owner is called; `None`: it is not a CNI call's.
 pub(super) fn name_of(owner: &Owner) -> Option<String> {
@@ -53,22 +55,36 @@ impl Host {
             Some(dir) => dir,
             None => self.make_links()?,
         };
-        dir.make_link(&name, &super::state::file_name(device))
+        dir.make_link(&name, &file_name(device))
     }
 
-    /// Makes the directory, with a link for each record that is there already.
+    /// Makes the directory, with a link for each record that is there already: it is there whole or not at all.
     fn make_links(&self) -> Result<Dir> {
-        let all = self.all_stored(Shelf::Attachments)?;
-        let dir = self.make_state_dir(DIR)?;
-        for record in all.iter().filter_map(Stored::record) {
-            self.link_call(&record.owner, &record.device)?;
+        // One makes it, the others wait; a record of theirs comes after its link, and so after this.
+        self.make_state_dir("journal")?;
+        let Some(state) = self.state()? else { return self.make_state_dir(DIR) };
+        let _alone = state.lock()?;
+        if let Some(dir) = self.state_dir(DIR)? {
+            return Ok(dir);
         }
-        Ok(dir)
+        let new = state.make_dir(NEW_DIR, 0o700)?;
+        for name in new.names()? {
+            new.remove(&name)?;
+        }
+        for record in self.all_stored(Shelf::Attachments)?.iter().filter_map(Stored::record) {
+            if let Some(name) = name_of(&record.owner).filter(|_| record.device.port() == 0) {
+                new.make_link(&name, &file_name(&record.device))?;
+            }
+        }
+        state.rename(NEW_DIR, &state, DIR)?;
+        self.make_state_dir(DIR)
     }
 
     /// Removes the link of a call, if it leads to the device; `None`: if it leads to no record of the call.
     pub(super) fn unlink_call(&self, name: &str, device: Option<&DeviceId>) -> Result<()> {
         let Some(dir) = self.state_dir(DIR)? else { return Ok(()) };
+        // Not between this look and the removal does another call make it its own.
+        let _alone = dir.lock()?;
         let Some(target) = dir.link(name)? else { return Ok(()) };
         let leads_to = device_of(&target);
         let is_left = match (device, &leads_to) {
@@ -85,11 +101,18 @@ impl Host {
 
     /// Removes the links that calls left which died; those that run now have their locks.
     pub(super) fn unlink_left(&self) -> Result<()> {
-        let Some(dir) = self.state_dir(DIR)? else { return Ok(()) };
+        let Some(dir) = self.state_dir(DIR)?.filter(|_| self.is_live() || cfg!(test)) else {
+            return Ok(());
+        };
         for name in dir.names()? {
             let Some((container, ifname)) = name.split_once('+') else { continue };
-            let lock =
-                super::lock::call(&self.lock_dir(), container, ifname, std::time::Duration::ZERO);
+            let lock = super::lock::call(
+                &self.lock_dir(),
+                container,
+                ifname,
+                std::time::Duration::ZERO,
+                &|| (),
+            );
             if lock.is_ok() {
                 self.unlink_call(&name, None)?;
             }
@@ -110,13 +133,26 @@ impl Dir {
         }
     }
 
+    /// Keeps others from what is changed under the same lock, for a moment; freed when it is dropped.
+    fn lock(&self) -> Result<nix::fcntl::Flock<std::fs::File>> {
+        let failed =
+            |error: std::io::Error| super::beneath::failed("locking", self.place(), &error);
+        // Of an open file of its own: another thread's lock is another's, too.
+        let file = self.again().map_err(failed)?;
+        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+            .map_err(|(_, errno)| failed(errno.into()))
+    }
+
     /// Makes a link that is only read, never followed.
     fn make_link(&self, name: &str, target: &str) -> Result<()> {
         let path = self.path(name)?;
         let make = || nix::unistd::symlinkat(target, self.fd(), name);
         let made = match make() {
-            Err(Errno::EEXIST) if self.link(name)?.as_deref() == Some(target) => Ok(()),
             Err(Errno::EEXIST) => {
+                let _alone = self.lock()?;
+                if self.link(name)?.as_deref() == Some(target) {
+                    return Ok(());
+                }
                 self.remove(name)?;
                 make()
             }

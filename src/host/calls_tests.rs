@@ -77,6 +77,21 @@ fn records_of_a_time_without_links_are_found_and_linked_with_the_next() {
 }
 
 #[test]
+fn links_that_were_not_all_made_count_for_nothing() {
+    let (_root, host, links) = host();
+    let first = record_of(DEVICES[0], "net1");
+    host.write_record("attached", &first.device, &first).unwrap();
+    // Whoever made them died.
+    let begun = links.with_file_name("calls.new");
+    fs::create_dir(&begun).unwrap();
+    std::os::unix::fs::symlink("pci-0000:09:00.0.json", begun.join("c9+net1")).unwrap();
+    assert_eq!(devices(&host, "net1"), [DEVICES[0]]);
+    attach(&host, &record_of(DEVICES[1], "net2"));
+    assert_eq!(devices(&host, "net1"), [DEVICES[0]]);
+    assert!(!begun.exists() && !names(&links).contains(&"c9+net1".to_owned()));
+}
+
+#[test]
 fn what_a_call_left_that_died_counts_for_nothing_and_goes() {
     let (_root, host, links) = host();
     host.link_call(&call("net1"), &DEVICES[0].parse().unwrap()).unwrap();
@@ -99,7 +114,8 @@ fn what_a_call_left_that_died_counts_for_nothing_and_goes() {
     host.forget_call(&call("net3")).unwrap();
     assert_eq!(names(&links).len(), 2);
     let running =
-        crate::host::lock::call(&host.lock_dir(), "c1", "net4", std::time::Duration::ZERO).unwrap();
+        crate::host::lock::call(&host.lock_dir(), "c1", "net4", std::time::Duration::ZERO, &|| ())
+            .unwrap();
     host.forget_dead_calls().unwrap();
     assert_eq!(names(&links).len(), 2, "a call that runs is let be");
     drop(running);

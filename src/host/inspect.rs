@@ -74,13 +74,16 @@ impl Host {
         let dir = opened.as_ref().map(|opened| &opened.dir);
         let incarnation = opened.as_ref().and_then(|opened| opened.incarnation);
         let vf_of = dir.and_then(|dir| self.vf_seen(dir, incarnation, device));
+        let driver = dir.and_then(|dir| dir.link_name("driver"));
         let mut netlink = self.sockets.here()?;
         let here = netlink.names()?;
         let pf = vf_of.as_ref().and_then(|of| ports::own(&here, &of.pf, &ports::on_host));
         let own = ports::own(&here, device, &ports::on_host);
-        // Where only its second port is here the first may be elsewhere; where its PF has one port, so has it.
+        // Where only its second port is here the first may be elsewhere; but for those of mlx4, whose PF has one has
+        // one as well.
         let has_one_port =
-            vf_of.as_ref().is_some_and(|of| ports::of_device(&here, &of.pf).len() == 1);
+            vf_of.as_ref().is_some_and(|of| ports::of_device(&here, &of.pf).len() == 1)
+                && driver.as_deref().is_some_and(|driver| driver != "mlx4_core");
         let is_another = |link: &Link| {
             device.port() == 0 && !has_one_port && ports::on_host(link).is_some_and(|port| port > 0)
         };
@@ -107,11 +110,8 @@ impl Host {
         if let Some(own) = own {
             self.recent.add(device, own);
         }
-        if let Some((Place::Netns(at), link)) = &link {
-            self.recent.keep_there(device, at, link.ifindex);
-        }
         let (mut facts, alias) = match dir {
-            Some(dir) => facts(dir, device, index),
+            Some(dir) => facts(dir, device, index, driver),
             None => (VfFacts::without_device(index), None),
         };
         facts.driver_override = driver_override.flatten();
@@ -177,26 +177,14 @@ impl Host {
         {
             return Ok(None);
         }
-        let mut seen = Seen {
-            settings: report(&mut *self.sockets.here()?, pf, index)?.map(|report| report.settings),
-            ..before.clone()
-        };
+        let Ok(report) = report(&mut *self.sockets.here()?, pf, index) else { return Ok(None) };
+        let settings = report.map(|report| report.settings);
+        let mut seen = Seen { settings, ..before.clone() };
         if with_ip {
             (seen.addresses, seen.routes) = ip_config(&mut there, link.ifindex)?;
         }
         seen.link = Some((Place::Netns(at.clone()), link));
         Ok(Some(seen))
-    }
-}
-
-impl Host {
-    /// Looks again at the settings of a VF, of which alone something was changed; `None`: as for
-    /// [`Host::look_again`].
-    pub(super) fn look_at_settings(&self, before: &Seen) -> Result<Option<Seen>> {
-        let Some(of) = &before.vf_of else { return Ok(None) };
-        let Some(pf) = self.recent.ifindex(&of.pf) else { return Ok(None) };
-        let report = report(&mut *self.sockets.here()?, pf, of.index)?;
-        Ok(report.map(|report| Seen { settings: Some(report.settings), ..before.clone() }))
     }
 }
 
@@ -255,8 +243,12 @@ fn index_by_routing_id(dir: &Dir, vf: &DeviceId) -> Option<u16> {
 }
 
 /// What its directory says. What a driver of the kernel's has is no node's, and its IOMMU group no matter.
-fn facts(dir: &Dir, device: &DeviceId, index: VfIndex) -> (VfFacts, Option<Alias>) {
-    let driver = dir.link_name("driver");
+fn facts(
+    dir: &Dir,
+    device: &DeviceId,
+    index: VfIndex,
+    driver: Option<String>,
+) -> (VfFacts, Option<Alias>) {
     if driver.as_deref().is_none_or(is_userspace_driver) {
         return pci::read_vf(dir, Some(device.clone()), index, Scope::default());
     }

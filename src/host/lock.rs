@@ -26,9 +26,23 @@ impl Drop for Guard {
     }
 }
 
+/// How long a lock may be waited for.
+struct Wait<'a> {
+    end: Instant,
+    timeout: Duration,
+    /// What must not stay open meanwhile.
+    let_go: &'a dyn Fn(),
+}
+
 /// Locks a PF for a change of its VFs' number, waiting at most `timeout`.
-pub fn exclusive(dir: &Path, device: &DeviceId, timeout: Duration) -> Result<Guard> {
-    let file = lock_of(dir, device, false, Instant::now() + timeout, timeout)?;
+pub fn exclusive(
+    dir: &Path,
+    device: &DeviceId,
+    timeout: Duration,
+    let_go: &dyn Fn(),
+) -> Result<Guard> {
+    let wait = Wait { end: Instant::now() + timeout, timeout, let_go };
+    let file = lock_of(dir, device, false, &wait)?;
     Ok(Guard { _files: vec![file], goes: None })
 }
 
@@ -39,19 +53,27 @@ pub fn device(
     device: &DeviceId,
     pf: Option<&DeviceId>,
     timeout: Duration,
+    let_go: &dyn Fn(),
 ) -> Result<Guard> {
-    let end = Instant::now() + timeout;
+    let wait = Wait { end: Instant::now() + timeout, timeout, let_go };
     let mut files = Vec::new();
     if let Some(pf) = pf {
-        files.push(lock_of(dir, pf, true, end, timeout)?);
+        files.push(lock_of(dir, pf, true, &wait)?);
     }
-    files.push(lock_of(dir, device, false, end, timeout)?);
+    files.push(lock_of(dir, device, false, &wait)?);
     Ok(Guard { _files: files, goes: None })
 }
 
 /// Locks one interface of a container against other calls of its runtime. Its file goes with the
 /// lock, so that they do not grow with the containers.
-pub fn call(dir: &Path, container: &str, ifname: &str, timeout: Duration) -> Result<Guard> {
+pub fn call(
+    dir: &Path,
+    container: &str,
+    ifname: &str,
+    timeout: Duration,
+    let_go: &dyn Fn(),
+) -> Result<Guard> {
+    let wait = Wait { end: Instant::now() + timeout, timeout, let_go };
     // No container has a + in its id.
     let path = dir.join(format!("call-{container}+{ifname}.lock"));
     let held = |holder: &str| {
@@ -61,27 +83,21 @@ pub fn call(dir: &Path, container: &str, ifname: &str, timeout: Duration) -> Res
         );
         Error::new(Kind::Busy, text).hint("wait for it to end, then call again")
     };
-    let file = lock(dir, &path, (false, true), Instant::now() + timeout, &held)?;
+    let file = lock(dir, &path, (false, true), &wait, &held)?;
     Ok(Guard { _files: vec![file], goes: Some(path) })
 }
 
-fn lock_of(
-    dir: &Path,
-    device: &DeviceId,
-    shared: bool,
-    end: Instant,
-    timeout: Duration,
-) -> Result<File> {
+fn lock_of(dir: &Path, device: &DeviceId, shared: bool, wait: &Wait<'_>) -> Result<File> {
     let path = dir.join(format!("{}-{}.lock", device.bus(), device.name()));
     let held = |holder: &str| {
         Error::new(
             Kind::Busy,
-            format!("{device} is being changed by {holder}; waited {} s", timeout.as_secs()),
+            format!("{device} is being changed by {holder}; waited {} s", wait.timeout.as_secs()),
         )
         .device(device.to_string())
         .hint("wait for it to end, then run this again")
     };
-    lock(dir, &path, (shared, false), end, &held)
+    lock(dir, &path, (shared, false), wait, &held)
 }
 
 /// `goes`: its file goes with it.
@@ -89,7 +105,7 @@ fn lock(
     dir: &Path,
     path: &Path,
     (shared, goes): (bool, bool),
-    end: Instant,
+    wait: &Wait<'_>,
     held: &dyn Fn(&str) -> Error,
 ) -> Result<File> {
     let failed =
@@ -102,13 +118,18 @@ fn lock(
         opened => opened,
     }
     .map_err(failed)?;
+    let mut waited = false;
     loop {
         match if shared { file.try_lock_shared() } else { file.try_lock() } {
-            Ok(()) if !goes => return Ok(file),
+            Ok(()) if !goes && !waited => return Ok(file),
             // One that was taken away meanwhile is not what others would lock.
             Ok(()) if file.metadata().is_ok_and(|file| file.nlink() > 0) => return Ok(file),
             Ok(()) => file = open(path).map_err(failed)?,
-            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+            Err(TryLockError::WouldBlock) if Instant::now() < wait.end => {
+                if !waited {
+                    (wait.let_go)();
+                }
+                waited = true;
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(TryLockError::WouldBlock) => return Err(held(&holder(&file))),
@@ -177,14 +198,14 @@ mod tests {
     fn calls_of_one_interface_follow_each_other_and_leave_no_file() {
         let dir = std::env::temp_dir().join(format!("sriovctl-calls-{}", std::process::id()));
         let now = Duration::ZERO;
-        let one = call(&dir, "c1", "net1", now).unwrap();
-        let other = call(&dir, "c1", "net2", now).unwrap();
-        let said = call(&dir, "c1", "net1", now).unwrap_err().to_string();
+        let one = call(&dir, "c1", "net1", now, &|| ()).unwrap();
+        let other = call(&dir, "c1", "net2", now, &|| ()).unwrap();
+        let said = call(&dir, "c1", "net1", now, &|| ()).unwrap_err().to_string();
         let expected = "another call for container c1, interface net1 is running (process ";
         assert!(said.starts_with(expected), "{said}");
         let waits = std::thread::spawn({
             let dir = dir.clone();
-            move || call(&dir, "c1", "net1", Duration::from_secs(20)).map(drop)
+            move || call(&dir, "c1", "net1", Duration::from_secs(20), &|| ()).map(drop)
         });
         drop((one, other));
         waits.join().unwrap().unwrap();

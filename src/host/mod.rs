@@ -322,9 +322,9 @@ impl Neighbours for Host {
         place: &Place<'_>,
         device: &DeviceId,
         netns: &str,
-        document: &serde_json::Value,
+        written: (&serde_json::Value, bool),
     ) -> Result<()> {
-        self.write_neighbour(place, device, netns, document)
+        self.write_neighbour(place, device, netns, written)
     }
 
     fn tell_container(
@@ -379,13 +379,13 @@ impl Kernel for Host {
         self.apply_step(step, timeout)
     }
 
-    fn apply_at_once(&self, steps: &[Step], timeout: Duration) -> bool {
-        self.set_vf_at_once(steps, timeout)
+    fn apply_at_once(&self, steps: &[Step]) -> bool {
+        self.set_vf_at_once(steps)
     }
 
     fn lock_pf(&self, pf: &DeviceId, timeout: Duration) -> Result<Self::Guard> {
         self.must_be_live()?;
-        lock::exclusive(&self.lock_dir(), pf, timeout)
+        lock::exclusive(&self.lock_dir(), pf, timeout, &|| self.let_go())
     }
 
     fn lock_device(
@@ -395,12 +395,12 @@ impl Kernel for Host {
         timeout: Duration,
     ) -> Result<Self::Guard> {
         self.must_be_live()?;
-        lock::device(&self.lock_dir(), device, pf, timeout)
+        lock::device(&self.lock_dir(), device, pf, timeout, &|| self.let_go())
     }
 
     fn lock_call(&self, container: &str, ifname: &str, timeout: Duration) -> Result<Self::Guard> {
         self.must_be_live()?;
-        lock::call(&self.lock_dir(), container, ifname, timeout)
+        lock::call(&self.lock_dir(), container, ifname, timeout, &|| self.let_go())
     }
 
     fn inspect(&self, device: &DeviceId, hint: Option<&NetnsId>) -> Result<Seen> {
@@ -427,14 +427,6 @@ impl Kernel for Host {
         }
     }
 
-    fn inspect_settings(&self, before: &Seen, hint: &NetnsId) -> Result<Seen> {
-        self.must_be_live()?;
-        match self.look_at_settings(before)? {
-            Some(seen) => Ok(seen),
-            None => self.inspect_device(&before.device, Some(hint), false),
-        }
-    }
-
     fn pf_of(&self, device: &DeviceId) -> Option<DeviceId> {
         self.recent.pf(device, || {
             DeviceId::new("pci", &sysfs::link_name(&self.device_dir(device).join("physfn"))?)
@@ -451,7 +443,8 @@ impl Kernel for Host {
         let is_host = netns::own()? == (id.device, id.inode);
         let mut taken = BTreeSet::new();
         for name in names {
-            if netlink.has_name(name)? {
+            let has = netlink.has_name(name);
+            if has.map_err(|error| error.at(format!("looking into {}", id.path)))? {
                 taken.insert(name.clone());
             }
         }

@@ -62,12 +62,6 @@ impl Host {
         match at {
             Place::Host => Ok((self.sockets.here()?, self.ifindex(device).ok_or_else(gone)?)),
             Place::Netns(id) => {
-                if let (Some(known), Some(mut netlink)) =
-                    (self.recent.there(device, id), self.sockets.at(id)?)
-                {
-                    netlink.explain();
-                    return Ok((netlink, known));
-                }
                 let (netlink, link) = self.link_at(step, device, id)?;
                 Ok((netlink, link.ifindex))
             }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Host;
 use super::beneath::{Content, Dir};
+use crate::engine::Kernel;
 use crate::engine::neighbours::{Found, Place};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
@@ -67,9 +68,7 @@ impl Host {
             return Ok(Some(found));
         }
         // xftony's are below a directory for each namespace, which may be gone by now.
-        let known = [self.allocations()?.is_some(), self.state()?.is_some()];
-        let known = known.into_iter().filter(|is_there| *is_there).count() as u64;
-        if place.dir.is_none() && dir.subdirs() == Some(known) {
+        if place.dir.is_none() && dir.has_others() == Some(false) {
             return Ok(None);
         }
         for inode in dir.names()?.iter().filter(|name| is_number(name)) {
@@ -141,14 +140,18 @@ impl Host {
         place: &Place<'_>,
         device: &DeviceId,
         netns: &str,
-        document: &Value,
+        (document, is_held): (&Value, bool),
     ) -> Result<()> {
         self.must_be_live()?;
         let dir = self.make_shared_dir()?;
         let name = format!("{}-{}", place.container, place.ifname);
         dir.write(&name, document.to_string().as_bytes(), 0o644)?;
-        // Nothing is read of one that is half written, and nothing depends on it here.
-        self.make_allocations()?.write_at_once(device.name(), netns.as_bytes(), 0o644)
+        let allocations = self.make_allocations()?;
+        if is_held {
+            // Who holds the lock is alone with it, and of one that died before it was whole nothing is read.
+            return allocations.write_at_once(device.name(), netns.as_bytes(), 0o644);
+        }
+        allocations.write(device.name(), netns.as_bytes(), 0o644)
     }
 
     pub(super) fn container_path(&self, place: &Place<'_>, inode: u64) -> PathBuf {
@@ -234,6 +237,7 @@ impl Host {
             match file.try_lock() {
                 Ok(()) => return Ok(vec![file]),
                 Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                    self.let_go();
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(TryLockError::WouldBlock) => {

@@ -18,8 +18,6 @@ struct Facts {
     vf: Option<(u64, VfOf)>,
     /// The last VF whose PF was asked for, and that.
     pf: Option<(DeviceId, DeviceId)>,
-    /// The number of the interface of the last device that was seen in another namespace.
-    there: Option<(DeviceId, NetnsId, u32)>,
     /// What was moved last, and what it was named where it went.
     moved: Option<(DeviceId, NetnsId, String)>,
     /// The call that the last record was of.
@@ -43,14 +41,14 @@ impl Recent {
     pub fn forget(&self) {
         let mut facts = self.facts();
         facts.ifindexes.clear();
-        (facts.moved, facts.there, facts.pf) = (None, None, None);
+        (facts.moved, facts.pf) = (None, None);
     }
 
     /// Forgets the interface of one device, which went somewhere else.
     pub fn forget_one(&self, device: &DeviceId) {
         let mut facts = self.facts();
         facts.ifindexes.retain(|(of, _)| of != device);
-        (facts.moved, facts.there) = (None, None);
+        facts.moved = None;
     }
 
     /// Which VF the device with this directory is.
@@ -71,18 +69,6 @@ impl Recent {
         let pf = look()?;
         self.facts().pf = Some((vf.clone(), pf.clone()));
         Some(pf)
-    }
-
-    /// The number of the interface that a device has in another namespace.
-    pub fn there(&self, device: &DeviceId, at: &NetnsId) -> Option<u32> {
-        let facts = self.facts();
-        let there = facts.there.as_ref().filter(|(of, netns, _)| of == device && netns == at);
-        there.map(|(.., ifindex)| *ifindex)
-    }
-
-    /// Keeps it.
-    pub fn keep_there(&self, device: &DeviceId, at: &NetnsId, ifindex: u32) {
-        self.facts().there = Some((device.clone(), at.clone(), ifindex));
     }
 
     /// The name that a device was moved to a namespace under, if nothing was done to it since.

@@ -53,8 +53,13 @@ impl Sockets {
             return Ok(Some(Lent { pool: self, kept: Some(kept) }));
         }
         let Some(there) = self.open(netns)? else { return Ok(None) };
-        let open =
-            || Ok(Kept { at, netlink: Netlink::plain_route()?, ipv6: Dir::open(Path::new(IPV6)) });
+        let open = || {
+            Ok(Kept {
+                at,
+                netlink: Netlink::route_among_others()?,
+                ipv6: Dir::open(Path::new(IPV6)),
+            })
+        };
         let kept = netns::visit(&there, &netns.path, open)?;
         Ok(Some(Lent { pool: self, kept: Some(kept) }))
     }

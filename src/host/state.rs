@@ -1,5 +1,6 @@
 //! Records on disk, below `/var/lib/cni/sriov/sriovctl`: `journal/` while an attachment is made,
-//! `attached/` from then on; `binding/` and `bound/` likewise of drivers; a file a device.
+//! `attached/` from then on; `binding/` and `bound/` likewise of drivers; `resize/` while a PF's number of VFs
+//! is changed; a file a device. `calls/` leads to the records of CNI calls, see [`super::calls`].
 //!
 //! A file is written beside its place, synced and renamed, and its directory synced: it is there
 //! whole or not at all.
@@ -21,14 +22,25 @@ impl Host {
     pub(super) fn state(&self) -> Result<Option<Dir>> {
         self.dirs.get("sriovctl", || {
             let base = self.shared_dir()?.map(Dir::of_root).transpose()?;
-            let ours = base.map(|base| base.dir("sriovctl")).transpose()?.flatten();
+            let ours = base.map(|base| self.our_dir(&base)).transpose()?.flatten();
             ours.map(Dir::of_root).transpose()
         })
     }
 
     /// The directory that all plugins share.
     pub(super) fn shared_dir(&self) -> Result<Option<Dir>> {
-        self.dirs.get("", || Dir::open(&self.root.join(DIR))?.map(Dir::looked_at).transpose())
+        self.dirs.get("", || {
+            let Some(dir) = Dir::open(&self.root.join(DIR))? else { return Ok(None) };
+            // Opened before they are counted: what is made meanwhile is one too many, and leads to a closer look.
+            let known = [self.dirs.get("pci", || dir.dir("pci")), self.our_dir(&dir)];
+            let known = known.iter().filter(|known| matches!(known, Ok(Some(_)))).count() as u64;
+            dir.looked_at(known).map(Some)
+        })
+    }
+
+    /// What in it is ours alone.
+    fn our_dir(&self, shared: &Dir) -> Result<Option<Dir>> {
+        self.dirs.get("ours", || shared.dir("sriovctl"))
     }
 
     pub(super) fn state_dir(&self, kind: &str) -> Result<Option<Dir>> {
@@ -85,7 +97,7 @@ impl Host {
 
     fn remove_record(&self, kind: &str, device: &DeviceId) -> Result<()> {
         let Some(dir) = self.state_dir(kind)? else { return Ok(()) };
-        // Should the power go before the disk knows, it comes back and counts no more, as at `commit`.
+        // Should the power go before the disk knows, it comes back and counts no more, being of another boot.
         dir.remove(&file_name(device)).map(drop)
     }
 
@@ -205,9 +217,11 @@ impl Store for Host {
         self.remove_record(journal, device)?;
         let is_last = || Ok::<_, Error>(self.read_record(complete, device)?.is_none());
         match call {
-            Some(call) if is_last()? => self.unlink_call(&call, Some(device)),
-            _ => Ok(()),
+            // A link that is left counts for nothing.
+            Some(call) if is_last()? => drop(self.unlink_call(&call, Some(device))),
+            _ => {}
         }
+        Ok(())
     }
 
     /// The record first: should this be cut off between the two, the journal finishes it.
@@ -216,7 +230,9 @@ impl Store for Host {
         let call = self.call_of(shelf, device)?;
         self.remove_record(complete, device)?;
         self.remove_record(journal, device)?;
-        call.map_or(Ok(()), |call| self.unlink_call(&call, Some(device)))
+        // A link that is left counts for nothing.
+        let _ = call.map(|call| self.unlink_call(&call, Some(device)));
+        Ok(())
     }
 
     fn allocated(&self, device: &DeviceId) -> Option<String> {

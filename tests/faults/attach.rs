@@ -13,13 +13,13 @@ use sriovctl::engine::state::{self, Verdict};
 use sriovctl::model::ids::{MacAddr, VlanId};
 use sriovctl::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use sriovctl::model::plan::attach::Request;
-use sriovctl::model::record::{Owner, Record};
+use sriovctl::model::record::{Owner, Record, Resize};
 use sriovctl::model::selector::Selector;
 use sriovctl::model::step::IpConfig;
 use sriovctl::model::usage::User;
 use sriovctl::{Kind, Result};
 
-use super::kernel::{FakeKernel, Faults, SECOND_PORT, World, device_of, netns};
+use super::kernel::{FakeKernel, Faults, PF, SECOND_PORT, World, device_of, netns};
 use super::{CASES, count_case};
 
 static ATTACHES: AtomicU32 = AtomicU32::new(0);
@@ -202,6 +202,32 @@ fn a_record_of_another_boot_is_cleared_and_in_nobodys_way() {
     kernel.change_vf(VF, |vf| vf.netdev.as_mut().unwrap().name = "eth2".into());
     attach_to(&kernel, BLUE, &plain()).unwrap();
     assert_eq!(kernel.records.borrow()[&device_of(VF)].1.boot_id, "another");
+}
+
+#[test]
+fn a_change_of_numbers_that_a_power_cut_ended_is_in_nobodys_way() {
+    let kernel = kernel();
+    let resize = Resize {
+        format: 1,
+        boot_id: "the last one".to_owned(),
+        since: 1,
+        pf: PF.parse().unwrap(),
+        before: 4,
+        autoprobe: None,
+        saved: Vec::new(),
+        ended: false,
+    };
+    let keep =
+        |resize: &Resize| kernel.resizes.borrow_mut().insert(resize.pf.clone(), resize.clone());
+    keep(&resize);
+    attach_to(&kernel, BLUE, &plain()).unwrap();
+    give_back(&kernel).unwrap();
+    let entries = state::examine(&kernel).unwrap();
+    assert!(entries[0].verdict.details()[0].contains("before the last boot"), "{entries:?}");
+    let boot_id = kernel.boot_id.borrow().clone();
+    keep(&Resize { boot_id, ..resize });
+    let error = attach_to(&kernel, BLUE, &plain()).unwrap_err();
+    assert!(error.message().contains("was cut off"), "{error}");
 }
 
 #[test]

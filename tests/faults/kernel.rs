@@ -898,9 +898,9 @@ impl Kernel for FakeKernel {
         self.operation(|| self.apply_alive(step))
     }
 
-    fn apply_at_once(&self, steps: &[Step], within: Duration) -> bool {
+    fn apply_at_once(&self, steps: &[Step]) -> bool {
         let takes_many = self.faults.borrow().takes_many;
-        takes_many && steps.iter().all(|step| self.apply(step, within).is_ok())
+        takes_many && steps.iter().all(|step| self.apply(step, Duration::MAX).is_ok())
     }
 
     fn lock_pf(&self, pf: &DeviceId, _: Duration) -> Result<Unlock> {
@@ -1045,7 +1045,7 @@ impl Neighbours for FakeKernel {
         place: &Where<'_>,
         _: &DeviceId,
         netns: &str,
-        document: &serde_json::Value,
+        (document, _): (&serde_json::Value, bool),
     ) -> Result<()> {
         let path = self.told_at(place);
         self.write(|| {

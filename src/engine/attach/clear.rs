@@ -14,7 +14,12 @@ use crate::model::usage::User;
 
 /// VFs of a PF whose number was being changed when somebody died are not what they were.
 pub(in crate::engine) fn no_resize_begun<K: Store>(kernel: &K, pf: &DeviceId) -> Result<()> {
-    if kernel.resizes()?.iter().any(|resize| !resize.ended && resize.pf == pf.with_port(0)) {
+    let pf = pf.with_port(0);
+    let mut begun = kernel.resizes()?.into_iter().filter(|of| !of.ended && of.pf == pf);
+    // What another boot began ended with it.
+    if let Some(resize) = begun.next()
+        && resize.boot_id == kernel.moment()?.boot_id
+    {
         let message = format!("a change of the VFs of {pf} was cut off");
         return Err(Error::new(Kind::Busy, message)
             .device(pf.to_string())

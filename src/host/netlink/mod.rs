@@ -19,7 +19,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
-use netlink_sys::Socket;
+use netlink_sys::{Socket, SocketAddr};
 use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -86,9 +86,13 @@ impl Netlink {
         Self::open(netlink_sys::protocols::NETLINK_ROUTE)
     }
 
-    /// The same for looks, which are refused without a word, until it is to [`Netlink::explain`].
-    pub fn plain_route() -> Result<Self> {
-        Self::open_plain(netlink_sys::protocols::NETLINK_ROUTE)
+    /// The same in a namespace that others are masters of, who could fill a socket with what the kernel did not send;
+    /// for looks, which are refused without a word, until it is to [`Netlink::explain`].
+    pub fn route_among_others() -> Result<Self> {
+        let netlink = Self::open_plain(netlink_sys::protocols::NETLINK_ROUTE)?;
+        let connected = netlink.socket.connect(&SocketAddr::new(0, 0));
+        connected.map_err(|error| Error::io("connecting a netlink socket", &error))?;
+        Ok(netlink)
     }
 
     /// A socket for generic netlink (devlink).
