@@ -143,11 +143,7 @@ fn netns(path: &str, inode: u64) -> NetnsId {
 }
 
 fn target() -> Target {
-    Target {
-        netns: netns("/run/netns/blue", 2),
-        is_host: false,
-        names: BTreeSet::from(["lo".to_owned()]),
-    }
+    Target { netns: netns("/run/netns/blue", 2), is_host: false, taken: BTreeSet::new() }
 }
 
 fn moment() -> attach::Moment {

@@ -20,8 +20,9 @@ pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> R
     let ipam = Ipam::of(job.config, job.call, job.input);
     let addresses_first = matches!(&ipam, Ok(Some(ipam)) if ipam.needs_interface());
     let addresses = || {
+        let Some(ipam) = ipam? else { return Ok(()) };
         job.kernel.let_go();
-        ipam?.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del))
+        ipam.pass_on(Command::Del)
     };
     // The device first where that is possible: whatever an IPAM plugin waits for, it is not lost.
     if addresses_first {

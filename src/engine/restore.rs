@@ -75,7 +75,9 @@ pub fn restore<K: Kernel>(
         problems.clear();
         let is_setting = |step: &Step| matches!(step, Step::SetVf { .. });
         if steps.len() > 1 && steps.iter().all(is_setting) {
-            steps.iter().for_each(|step| progress.stage(&phrase(step, &seen), 0));
+            for step in &steps {
+                progress.stage(&phrase(step, &seen), 0);
+            }
             if kernel.apply_at_once(&steps) {
                 last = steps;
                 continue;

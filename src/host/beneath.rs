@@ -155,7 +155,7 @@ impl Dir {
             let meta = self.fd.metadata().map_err(|error| failed("reading", &self.path, &error))?;
             self.looks = Some(Looks {
                 of_others: of_others(&meta),
-                is_closed: meta.mode() & 0o077 == 0,
+                is_closed: meta.mode().trailing_zeros() >= 6,
                 has_others: meta.nlink().checked_sub(2).map(|subdirs| subdirs != known),
             });
         }

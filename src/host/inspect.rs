@@ -138,10 +138,10 @@ impl Host {
         if let Some((Place::Netns(_), link)) = &link {
             seen.there_names = names_but(&there, Some(link.ifindex));
         }
-        if let (true, Some((Place::Netns(at), link))) = (with_ip, &link) {
-            if let Some(mut there) = self.sockets.at(at)? {
-                (seen.addresses, seen.routes) = ip_config(&mut there, link.ifindex)?;
-            }
+        if let (true, Some((Place::Netns(at), link))) = (with_ip, &link)
+            && let Some(mut there) = self.sockets.at(at)?
+        {
+            (seen.addresses, seen.routes) = ip_config(&mut there, link.ifindex)?;
         }
         if hint.is_none() {
             // Knowing less must not make a device look free: one with a driver of the kernel's has its

@@ -10,6 +10,9 @@ use crate::model::record::{NetnsId, VfOf};
 #[derive(Debug, Default)]
 pub struct Recent(Mutex<Facts>);
 
+/// It was not looked at.
+pub struct NotKnown;
+
 #[derive(Debug, Default)]
 struct Facts {
     /// Numbers of interfaces of this namespace. A name may change, a number does not.
@@ -83,9 +86,12 @@ impl Recent {
         self.facts().moved = Some((device.clone(), to.clone(), name.to_owned()));
     }
 
-    /// The call that the record of a device was of when it was read or written last; `None`: not known.
-    pub fn call(&self, device: &DeviceId) -> Option<Option<String>> {
-        self.facts().call.as_ref().filter(|(of, _)| of == device).map(|(_, call)| call.clone())
+    /// The call that the record of a device was of when it was read or written last: an error if that is not known,
+    /// nothing if it was of none.
+    pub fn call(&self, device: &DeviceId) -> Result<Option<String>, NotKnown> {
+        let facts = self.facts();
+        let known = facts.call.as_ref().filter(|(of, _)| of == device);
+        known.map(|(_, call)| call.clone()).ok_or(NotKnown)
     }
 
     /// Keeps of which call it is.

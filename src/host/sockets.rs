@@ -29,11 +29,14 @@ struct Kept {
     ipv6: Option<Dir>,
 }
 
+/// A namespace that is open, by its device and inode.
+type Opened = Option<((u64, u64), Arc<File>)>;
+
 /// Sockets that nobody uses at the moment, and the namespace that was opened last.
 #[derive(Default)]
 pub struct Sockets {
     idle: Mutex<Vec<Kept>>,
-    opened: Mutex<Option<((u64, u64), Arc<File>)>>,
+    opened: Mutex<Opened>,
 }
 
 impl Sockets {
@@ -100,7 +103,7 @@ impl Sockets {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<((u64, u64), Arc<File>)>> {
+    fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

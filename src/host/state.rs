@@ -88,7 +88,7 @@ impl Host {
         if shelf != Shelf::Attachments {
             return Ok(None);
         }
-        if let Some(known) = self.recent.call(device) {
+        if let Ok(known) = self.recent.call(device) {
             return Ok(known);
         }
         let stored = self.stored(shelf, device)?;
