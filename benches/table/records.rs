@@ -1,7 +1,7 @@
 //! Made-up records of attachments, as ADDs of other containers would have left them.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 
 use serde_json::json;
@@ -10,9 +10,13 @@ use serde_json::json;
 pub fn write(root: &Path, devices: &[String], boot_id: &str) {
     let base = root.join("var/lib/cni/sriov");
     let attached = base.join("sriovctl/attached");
-    for (dir, mode) in
-        [(base.join("pci"), 0o755), (base.join("sriovctl"), 0o700), (attached.clone(), 0o700)]
-    {
+    let calls = base.join("sriovctl/calls");
+    for (dir, mode) in [
+        (base.join("pci"), 0o755),
+        (base.join("sriovctl"), 0o700),
+        (attached.clone(), 0o700),
+        (calls.clone(), 0o700),
+    ] {
         fs::DirBuilder::new().recursive(true).mode(mode).create(dir).expect("a directory");
     }
     for (nth, device) in devices.iter().enumerate() {
@@ -37,6 +41,9 @@ pub fn write(root: &Path, devices: &[String], boot_id: &str) {
         let text = serde_json::to_vec_pretty(&record).expect("JSON");
         let file = attached.join(format!("pci-{device}.json"));
         fs::write(file, text).expect("a record");
+        let link = calls.join(format!("{container}+net1"));
+        let _ = fs::remove_file(&link); // of a run with fewer
+        symlink(format!("pci-{device}.json"), link).expect("a link");
         fs::write(base.join("pci").join(device), netns).expect("an allocation");
         // As sriovctl writes it: the configuration of sriov-cni, with what that needs for its DEL.
         let told = json!({

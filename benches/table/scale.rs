@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use sriovctl::cni;
-use sriovctl::engine::store::{Shelf, Store};
+use sriovctl::engine::store::Store;
 use sriovctl::host::Host;
+use sriovctl::model::record::Owner;
 
 use crate::measure::{self, Program, Times, ms};
 use crate::plot::Line;
@@ -19,7 +20,7 @@ const ASKED: [&str; 6] = [
     "list-pfs",
     "list-vfs",
     "inspect-state",
-    "allocation from a pool",
+    "STATUS of a pool on a tree",
     "GC, nothing to do",
     "records that an ADD reads",
 ];
@@ -30,7 +31,7 @@ fn program(sriovctl: &str, what: &str, tree: &Tree) -> Program {
     let child = |what: &str| Program::new([&own, "--child", what, &root]);
     let listed = |what: &str| Program::new([sriovctl, "--root", &root, what, "--json"]);
     match what {
-        "allocation from a pool" => child("STATUS"),
+        "STATUS of a pool on a tree" => child("STATUS"),
         "GC, nothing to do" => child("GC"),
         "records that an ADD reads" => child("records"),
         // It exits with another status, since it finds that all of them are over.
@@ -43,8 +44,14 @@ fn program(sriovctl: &str, what: &str, tree: &Tree) -> Program {
 pub fn child(what: &str, root: &str) -> std::process::ExitCode {
     let host = Host::new(Path::new(root));
     if what == "records" {
-        let all = host.all_stored(Shelf::Attachments).expect("records");
-        assert!(!all.is_empty());
+        let owner = |container: &str| Owner {
+            network: "blue".to_owned(),
+            container: Some(container.to_owned()),
+            ifname: Some("net1".to_owned()),
+        };
+        let of = |container| host.stored_of_call(&owner(container)).expect("records").len();
+        // That of a call which has one, and of one that has none, as mostly.
+        assert_eq!((of("other-0"), of("another")), (1, 0));
         return std::process::ExitCode::SUCCESS;
     }
     let env = |name: &str| match name {
@@ -118,7 +125,7 @@ fn row(what: &str, line: &Line) -> Row {
     let [.., (fewer, before), (most, last)] = line.points[..] else { unreachable!("two sizes") };
     let goal = match what {
         "list-vfs" => "linear (4), < 60 ms",
-        "allocation from a pool" | "records that an ADD reads" => "independent (1)",
+        "records that an ADD reads" => "independent (1)",
         _ => "linear (4)",
     };
     let text = |size: f64, time: f64| format!("{time:.2} ms at {size:.0}");
