@@ -4,6 +4,8 @@
 //! The link is made before the journal and goes after the record: there is no record without it, while one that leads
 //! to no record of its call is of one that died, and counts for nothing.
 
+use std::collections::HashSet;
+
 use nix::errno::Errno;
 
 use super::Host;
@@ -104,7 +106,10 @@ impl Host {
         let Some(dir) = self.state_dir(DIR)?.filter(|_| self.is_live() || cfg!(test)) else {
             return Ok(());
         };
-        for name in dir.names()? {
+        let all = self.all_stored(Shelf::Attachments)?;
+        let records = all.iter().filter_map(Stored::record);
+        let known: HashSet<String> = records.filter_map(|record| name_of(&record.owner)).collect();
+        for name in dir.names()?.into_iter().filter(|name| !known.contains(name)) {
             let Some((container, ifname)) = name.split_once('+') else { continue };
             let lock = super::lock::call(
                 &self.lock_dir(),
