@@ -5,12 +5,14 @@
 //! to no record of its call is of one that died, and counts for nothing.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::Host;
-use super::beneath::Dir;
+use super::beneath::{self, Dir};
 use super::state::{device_of, file_name};
+use super::{Host, lock};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::Result;
 use crate::model::ids::DeviceId;
@@ -111,13 +113,7 @@ impl Host {
         let known: HashSet<String> = records.filter_map(|record| name_of(&record.owner)).collect();
         for name in dir.names()?.into_iter().filter(|name| !known.contains(name)) {
             let Some((container, ifname)) = name.split_once('+') else { continue };
-            let lock = super::lock::call(
-                &self.lock_dir(),
-                container,
-                ifname,
-                std::time::Duration::ZERO,
-                &|| (),
-            );
+            let lock = lock::call(&self.lock_dir(), container, ifname, Duration::ZERO, &|| ());
             if lock.is_ok() {
                 self.unlink_call(&name, None)?;
             }
@@ -134,18 +130,21 @@ impl Dir {
             Ok(target) => Ok(target.into_string().ok()),
             // Something else in its place is no link.
             Err(Errno::ENOENT | Errno::EINVAL) => Ok(None),
-            Err(errno) => Err(super::beneath::failed("reading", &path, &errno.into())),
+            Err(errno) => Err(beneath::failed("reading", &path, &errno.into())),
         }
     }
 
     /// Keeps others from what is changed under the same lock, for a moment; freed when it is dropped.
-    fn lock(&self) -> Result<nix::fcntl::Flock<std::fs::File>> {
-        let failed =
-            |error: std::io::Error| super::beneath::failed("locking", self.place(), &error);
+    fn lock(&self) -> Result<File> {
+        let failed = |error: std::io::Error| beneath::failed("locking", self.place(), &error);
         // Of an open file of its own: another thread's lock is another's, too.
         let file = self.again().map_err(failed)?;
-        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
-            .map_err(|(_, errno)| failed(errno.into()))
+        while let Err(error) = file.lock() {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                return Err(failed(error));
+            }
+        }
+        Ok(file)
     }
 
     /// Makes a link that is only read, never followed.
@@ -163,7 +162,7 @@ impl Dir {
             }
             made => made,
         };
-        made.map_err(|errno| super::beneath::failed("making", &path, &errno.into()))
+        made.map_err(|errno| beneath::failed("making", &path, &errno.into()))
     }
 }
 

@@ -898,6 +898,26 @@ impl Kernel for FakeKernel {
         self.operation(|| self.apply_alive(step))
     }
 
+    /// As the real one: nothing is believed to have changed but where the interface is, and the settings.
+    fn inspect_moved(
+        &self,
+        before: &Seen,
+        at: &NetnsId,
+        ifname: &str,
+        with_ip: bool,
+    ) -> Result<Seen> {
+        let look = if with_ip { Self::inspect_with_ip } else { Self::inspect };
+        let now = look(self, &before.device, Some(at))?;
+        let is_there = |(place, link): &(Place, Link)| {
+            *place == Place::Netns(at.clone()) && link.name == ifname
+        };
+        if !now.link.as_ref().is_some_and(is_there) {
+            return Ok(now);
+        }
+        let Seen { link, settings, addresses, routes, .. } = now;
+        Ok(Seen { link, settings, addresses, routes, ..before.clone() })
+    }
+
     fn apply_at_once(&self, steps: &[Step]) -> bool {
         let takes_many = self.faults.borrow().takes_many;
         takes_many && steps.iter().all(|step| self.apply(step, Duration::MAX).is_ok())
