@@ -914,8 +914,8 @@ impl Kernel for FakeKernel {
         if !now.link.as_ref().is_some_and(is_there) {
             return Ok(now);
         }
-        let Seen { link, settings, addresses, routes, .. } = now;
-        Ok(Seen { link, settings, addresses, routes, ..before.clone() })
+        let Seen { link, addresses, routes, settings, .. } = now;
+        Ok(Seen { link, addresses, routes, settings, ..before.clone() })
     }
 
     fn apply_at_once(&self, steps: &[Step]) -> bool {
