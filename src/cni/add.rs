@@ -123,10 +123,8 @@ fn end_former<K: Kernel + Store + Neighbours>(
     for record in former.iter().filter_map(Stored::record) {
         super::del::release(job, record)?;
     }
-    let given_back = ipam.filter(|_| !former.is_empty()).map(|ipam| {
-        job.kernel.let_go();
-        ipam.pass_on(Command::Del)
-    });
+    let given_back =
+        ipam.filter(|_| !former.is_empty()).map(|ipam| job.pass_on(ipam, Command::Del));
     if let Some(Err(failure)) = given_back {
         let text = format!("the former addresses were not given back: {}", failure.msg);
         job.log.line(Level::Warning, &text);
@@ -142,8 +140,7 @@ fn undo<K: Kernel + Store + Neighbours>(
     ipam: Option<&Ipam<'_>>,
     failure: Failure,
 ) -> Failure {
-    job.kernel.let_go();
-    let addresses = ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Del));
+    let addresses = ipam.map_or(Ok(()), |ipam| job.pass_on(ipam, Command::Del));
     let mut said = vec![failure.details.clone()];
     let mut left = |what: String| {
         job.log.line(Level::Warning, &what);

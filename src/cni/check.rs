@@ -48,10 +48,7 @@ pub fn check<K: Kernel + Store + Surroundings + Neighbours>(
         return Err(Failure::new(Code::Drift, text).details(wrong.join("\n")));
     }
     match Ipam::of(job.config, job.call, job.input)? {
-        Some(ipam) => {
-            job.kernel.let_go();
-            ipam.pass_on(Command::Check)
-        }
+        Some(ipam) => job.pass_on(&ipam, Command::Check),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use super::dialect::{Source, Wish};
 use super::failure::{Code, Failure};
 use super::ipam::Ipam;
 use super::log::Level;
-use super::{Command, Job, is_of};
+use super::{Command, Job};
 use crate::engine::detach::{Detached, detach};
 use crate::engine::neighbours::{Neighbours, give_back, taken_over};
 use crate::engine::state::bring_home;
@@ -19,11 +19,7 @@ pub fn del<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> R
     let _call = job.lock()?;
     let ipam = Ipam::of(job.config, job.call, job.input);
     let addresses_first = matches!(&ipam, Ok(Some(ipam)) if ipam.needs_interface());
-    let addresses = || {
-        let Some(ipam) = ipam? else { return Ok(()) };
-        job.kernel.let_go();
-        ipam.pass_on(Command::Del)
-    };
+    let addresses = || ipam?.map_or(Ok(()), |ipam| job.pass_on(&ipam, Command::Del));
     // The device first where that is possible: whatever an IPAM plugin waits for, it is not lost.
     if addresses_first {
         let addresses = addresses();
@@ -113,7 +109,7 @@ pub fn release<K: Kernel + Store + Neighbours>(
 ) -> Result<(), Failure> {
     let device = &record.device;
     job.log.of_device(device);
-    let still = |record: &Record| is_of(record, &job.call.container, &job.call.ifname);
+    let still = |record: &Record| record.owner.is_of(&job.call.container, &job.call.ifname);
     match detach(job.kernel, device, &still, job.log)? {
         Detached::Done(_) => job.log.line(Level::Info, "given back"),
         Detached::NotAttached(_) => {

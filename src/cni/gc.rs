@@ -4,7 +4,7 @@ use super::del::all_of;
 use super::failure::Failure;
 use super::ipam::Ipam;
 use super::log::Level;
-use super::{Command, Job, is_of};
+use super::{Command, Job};
 use crate::engine::detach::detach;
 use crate::engine::neighbours::{Found, Neighbours, give_back};
 use crate::engine::store::Store;
@@ -14,8 +14,9 @@ use crate::model::record::Record;
 /// Gives back whatever has no owner any more.
 pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Result<(), Failure> {
     let valid = job.config.valid.clone().unwrap_or_default();
-    let stays =
-        |record: &Record| valid.iter().any(|(container, ifname)| is_of(record, container, ifname));
+    let stays = |record: &Record| {
+        valid.iter().any(|(container, ifname)| record.owner.is_of(container, ifname))
+    };
     let ours = |record: &Record| record.owner.network == job.config.name;
     let all = job.records()?.into_iter();
     let ipam = Ipam::of(job.config, job.call, job.input);
@@ -35,8 +36,7 @@ pub fn gc<K: Kernel + Store + Surroundings + Neighbours>(job: &Job<'_, K>) -> Re
     }
     results.extend(of_other_plugins(job, &valid));
     results.push(job.kernel.forget_dead_calls().map_err(Failure::from));
-    job.kernel.let_go();
-    results.push(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.pass_on(Command::Gc))));
+    results.push(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| job.pass_on(&ipam, Command::Gc))));
     all_of(results)
 }
 

@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use self::call::{Call, Command};
 use self::config::{Config, LONGEST};
 use self::failure::{Code, Failure};
+use self::ipam::Ipam;
 use self::log::{Level, Log};
 use self::version::Version;
 use crate::engine::neighbours::{Neighbours, Place};
@@ -210,6 +211,16 @@ impl<K> Job<'_, K> {
         }
     }
 
+    /// Passes the call on to its IPAM plugin, which may take a minute: nothing that is open here keeps the namespace
+    /// alive meanwhile.
+    fn pass_on(&self, ipam: &Ipam<'_>, command: Command) -> Result<(), Failure>
+    where
+        K: Kernel,
+    {
+        self.kernel.let_go();
+        ipam.pass_on(command)
+    }
+
     /// For whom it is.
     fn owner(&self) -> Owner {
         Owner {
@@ -262,12 +273,6 @@ impl<K: Kernel + Store> Job<'_, K> {
             .lock_call(&self.call.container, &self.call.ifname, wait)
             .map_err(|error| Failure { code: Code::TryAgain, ..Failure::from(error) })
     }
-}
-
-/// Whether a record is of this interface of this container.
-fn is_of(record: &Record, container: &str, ifname: &str) -> bool {
-    record.owner.container.as_deref() == Some(container)
-        && record.owner.ifname.as_deref() == Some(ifname)
 }
 
 #[cfg(test)]

@@ -23,9 +23,8 @@ pub fn status<K: Kernel + Store + Surroundings + Neighbours>(
             look_at_all(job, &origin)?;
         }
     }
-    job.kernel.let_go();
     match Ipam::of(job.config, job.call, job.input).map_err(unavailable)? {
-        Some(ipam) => ipam.pass_on(Command::Status).map_err(unavailable),
+        Some(ipam) => job.pass_on(&ipam, Command::Status).map_err(unavailable),
         None => Ok(()),
     }
 }

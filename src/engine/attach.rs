@@ -314,8 +314,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     }
 
     fn run(&self, plan: &Plan, before: &Seen) -> Result<(Seen, Vec<Attached>)> {
-        let is_setting = |step: &Step| matches!(step, Step::SetVf { .. });
-        for steps in plan.steps.chunk_by(|one, next| is_setting(one) && is_setting(next)) {
+        for steps in plan.steps.chunk_by(|one, next| one.is_vf_setting() && next.is_vf_setting()) {
             unless_interrupted(self.progress)?;
             for step in steps {
                 let phrase = step.to_string().replace(&before.device.to_string(), &before.name);

@@ -73,8 +73,7 @@ pub fn restore<K: Kernel>(
             return Ok(problems);
         }
         problems.clear();
-        let is_setting = |step: &Step| matches!(step, Step::SetVf { .. });
-        if steps.len() > 1 && steps.iter().all(is_setting) {
+        if steps.len() > 1 && steps.iter().all(Step::is_vf_setting) {
             for step in &steps {
                 progress.stage(&phrase(step, &seen), 0);
             }

@@ -261,10 +261,7 @@ impl Host {
                 {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                Err(Refused { errno, text }) => {
-                    let said = text.map(|text| format!("the kernel says: {text}"));
-                    return Err(self.refused(step, errno).details(said));
-                }
+                Err(refused) => return Err(self.refused_saying(step, refused)),
             }
         }
     }
@@ -278,11 +275,14 @@ impl Host {
         }
         match devlink.set_eswitch_mode(pf, mode) {
             Ok(()) => Ok(Outcome::Changed),
-            Err(Refused { errno, text }) => {
-                let said = text.map(|text| format!("the kernel says: {text}"));
-                Err(self.refused(step, errno).details(said))
-            }
+            Err(refused) => Err(self.refused_saying(step, refused)),
         }
+    }
+
+    /// The refusal of a step with the kernel's own sentence, where it gave one.
+    pub(super) fn refused_saying(&self, step: &Step, Refused { errno, text }: Refused) -> Error {
+        let said = text.map(|text| format!("the kernel says: {text}"));
+        self.refused(step, errno).details(said)
     }
 
     pub(super) fn refused(&self, step: &Step, errno: i32) -> Error {

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open, openat, renameat};
-use nix::sys::stat::{self, mkdirat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{self as rfs, OFlags, ResolveFlags, openat2};
 
 use super::sysfs;
 use crate::error::{Error, Kind, Result, libc_errno};
@@ -96,7 +96,7 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 impl Dir {
     /// Opens a directory, through links: whoever made those above it may; `None`: it is missing.
     pub fn open(path: &Path) -> Result<Option<Self>> {
-        Self::opened(open(path, DIRECTORY, stat::Mode::empty()), path.to_owned())
+        Self::opened(open(path, DIRECTORY, Mode::empty()), path.to_owned())
     }
 
     /// Opens it, and makes it where it is missing. The caller's umask is no matter: runtimes have 0.
@@ -112,10 +112,7 @@ impl Dir {
     /// Opens a directory in it; `None`: it is missing.
     pub fn dir(&self, name: &str) -> Result<Option<Self>> {
         let path = self.path(name)?;
-        Self::opened(
-            openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, stat::Mode::empty()),
-            path,
-        )
+        Self::opened(openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()), path)
     }
 
     /// Opens a directory in it, and makes it where it is missing.
@@ -124,7 +121,7 @@ impl Dir {
             return Ok(dir);
         }
         let path = self.path(name)?;
-        match mkdirat(&self.fd, name, stat::Mode::from_bits_truncate(mode)) {
+        match mkdirat(&self.fd, name, Mode::from_bits_truncate(mode)) {
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(errno) => return Err(failed("making the directory", &path, &errno.into())),
         }
@@ -185,7 +182,7 @@ impl Dir {
 
     /// Opens it anew.
     pub(super) fn again(&self) -> io::Result<File> {
-        Ok(openat(&self.fd, ".", DIRECTORY, stat::Mode::empty())?.into())
+        Ok(openat(&self.fd, ".", DIRECTORY, Mode::empty())?.into())
     }
 
     pub(super) fn fd(&self) -> &File {
@@ -207,7 +204,7 @@ impl Dir {
         let path = self.path(name)?;
         // A FIFO is not waited for.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = match openat(&self.fd, name, flags, stat::Mode::empty()) {
+        let file = match openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP) => return Ok(Some(Err("it is a symbolic link".to_owned()))),
@@ -245,8 +242,7 @@ impl Dir {
     /// Writes a short file in its place where there is none yet, else as [`Dir::write`].
     pub fn write_at_once(&self, name: &str, text: &[u8], mode: u32) -> Result<()> {
         let path = self.path(name)?;
-        let mode_bits = stat::Mode::from_bits_truncate(mode);
-        match openat(&self.fd, name, NEW, mode_bits) {
+        match openat(&self.fd, name, NEW, Mode::from_bits_truncate(mode)) {
             Ok(fd) => (File::from(fd).write_all(text)).map_err(|error| {
                 let _ = self.unlink(name);
                 failed("writing", &path, &error)
@@ -266,7 +262,7 @@ impl Dir {
     fn write_new(&self, name: &str, text: &[u8], mode: u32, synced: bool) -> Result<()> {
         let path = self.path(name)?;
         let new = format!(".{name}.new");
-        let mode = stat::Mode::from_bits_truncate(mode);
+        let mode = Mode::from_bits_truncate(mode);
         let create = || openat(&self.fd, new.as_str(), NEW, mode);
         let write = || -> io::Result<()> {
             let created = match create() {
@@ -296,13 +292,15 @@ impl Dir {
         let within = Path::new(dir).join(name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        if let Ok(file) = openat2(&self.fd, &within, flags, Mode::from_raw_mode(0o600), resolve) {
+        if let Ok(file) =
+            openat2(&self.fd, &within, flags, rfs::Mode::from_raw_mode(0o600), resolve)
+        {
             return Ok(file.into());
         }
         // The directory is missing, or the kernel is one before 5.6; else it says again why not.
         let inner = self.make_dir(dir, 0o755)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = openat(&inner.fd, name, flags, stat::Mode::from_bits_truncate(0o600));
+        let opened = openat(&inner.fd, name, flags, Mode::from_bits_truncate(0o600));
         opened.map(File::from).map_err(|errno| failed("locking", &path, &errno.into()))
     }
 

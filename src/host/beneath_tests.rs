@@ -94,7 +94,7 @@ fn no_name_leads_out() {
 fn what_is_no_file_is_said_and_not_waited_for() {
     let (temp, dir, _) = places();
     let path = temp.path().join("inside");
-    nix::unistd::mkfifo(&path.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&path.join("fifo"), Mode::S_IRWXU).unwrap();
     fs::create_dir(path.join("dir")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(path.join("socket")).unwrap();
     for name in ["fifo", "dir", "socket"] {

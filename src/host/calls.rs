@@ -29,6 +29,11 @@ pub(super) fn name_of(owner: &Owner) -> Option<String> {
     Some(format!("{container}+{ifname}")).filter(|name| !name.contains('/'))
 }
 
+/// The link that a record has; `None`: further ports are found by the first.
+fn link_of(owner: &Owner, device: &DeviceId) -> Option<String> {
+    name_of(owner).filter(|_| device.port() == 0)
+}
+
 impl Host {
     /// What is kept of a call's attachment, of a device's first port first.
     pub(super) fn stored_by_link(&self, owner: &Owner) -> Result<Vec<Stored>> {
@@ -53,8 +58,7 @@ impl Host {
 
     /// Makes the link of a call to its device, in place of what is left of another.
     pub(super) fn link_call(&self, owner: &Owner, device: &DeviceId) -> Result<()> {
-        // Further ports are found by the first.
-        let Some(name) = name_of(owner).filter(|_| device.port() == 0) else { return Ok(()) };
+        let Some(name) = link_of(owner, device) else { return Ok(()) };
         let dir = match self.state_dir(DIR)? {
             Some(dir) => dir,
             None => self.make_links()?,
@@ -76,7 +80,7 @@ impl Host {
             new.remove(&name)?;
         }
         for record in self.all_stored(Shelf::Attachments)?.iter().filter_map(Stored::record) {
-            if let Some(name) = name_of(&record.owner).filter(|_| record.device.port() == 0) {
+            if let Some(name) = link_of(&record.owner, &record.device) {
                 new.make_link(&name, &file_name(&record.device))?;
             }
         }

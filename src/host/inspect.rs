@@ -156,9 +156,7 @@ impl Host {
         }
         Ok(seen)
     }
-}
 
-impl Host {
     /// Looks again at what was moved a moment ago, and at nothing else; `None`: that needs a whole look.
     pub(super) fn look_again(
         &self,

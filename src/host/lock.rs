@@ -34,6 +34,12 @@ struct Wait<'a> {
     let_go: &'a dyn Fn(),
 }
 
+impl<'a> Wait<'a> {
+    fn new(timeout: Duration, let_go: &'a dyn Fn()) -> Self {
+        Self { end: Instant::now() + timeout, timeout, let_go }
+    }
+}
+
 /// Locks a PF for a change of its VFs' number, waiting at most `timeout`.
 pub fn exclusive(
     dir: &Path,
@@ -41,7 +47,7 @@ pub fn exclusive(
     timeout: Duration,
     let_go: &dyn Fn(),
 ) -> Result<Guard> {
-    let wait = Wait { end: Instant::now() + timeout, timeout, let_go };
+    let wait = Wait::new(timeout, let_go);
     let file = lock_of(dir, device, false, &wait)?;
     Ok(Guard { _files: vec![file], goes: None })
 }
@@ -55,7 +61,7 @@ pub fn device(
     timeout: Duration,
     let_go: &dyn Fn(),
 ) -> Result<Guard> {
-    let wait = Wait { end: Instant::now() + timeout, timeout, let_go };
+    let wait = Wait::new(timeout, let_go);
     let mut files = Vec::new();
     if let Some(pf) = pf {
         files.push(lock_of(dir, pf, true, &wait)?);
@@ -73,7 +79,7 @@ pub fn call(
     timeout: Duration,
     let_go: &dyn Fn(),
 ) -> Result<Guard> {
-    let wait = Wait { end: Instant::now() + timeout, timeout, let_go };
+    let wait = Wait::new(timeout, let_go);
     // No container has a + in its id.
     let path = dir.join(format!("call-{container}+{ifname}.lock"));
     let held = |holder: &str| {

@@ -168,10 +168,6 @@ impl Host {
         at: &NetnsId,
         config: &IpConfig,
     ) -> Result<Outcome> {
-        let refused = |Refused { errno, text }| {
-            let said = text.map(|text| format!("the kernel says: {text}"));
-            self.refused(step, errno).details(said)
-        };
         let moved = self.recent.moved(device, at).filter(|_| *config == IpConfig::default());
         // What was moved there as this a moment ago needs no number to be brought up.
         if let (Some(name), Some(mut netlink)) = (moved, self.sockets.at(at)?) {
@@ -181,7 +177,8 @@ impl Host {
             }
         }
         let (mut netlink, link) = self.link_at(step, device, at)?;
-        configure_there(&mut netlink, &link, config).map_err(refused)?;
+        configure_there(&mut netlink, &link, config)
+            .map_err(|refused| self.refused_saying(step, refused))?;
         Ok(Outcome::Changed)
     }
 }

@@ -186,13 +186,16 @@ impl Owner {
     pub fn manual() -> Self {
         Self { network: "manual".to_owned(), container: None, ifname: None }
     }
-}
 
-impl Owner {
-    /// Whether it is the same interface of the same container, in whichever network.
+    /// Whether it is this interface of this container, in whichever network.
+    pub fn is_of(&self, container: &str, ifname: &str) -> bool {
+        self.container.as_deref() == Some(container) && self.ifname.as_deref() == Some(ifname)
+    }
+
+    /// Whether it is the same of another.
     pub fn is_call_of(&self, other: &Self) -> bool {
-        self.ifname.is_some()
-            && (&self.container, &self.ifname) == (&other.container, &other.ifname)
+        let call = other.container.as_deref().zip(other.ifname.as_deref());
+        call.is_some_and(|(container, ifname)| self.is_of(container, ifname))
     }
 }
 

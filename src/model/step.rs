@@ -369,6 +369,11 @@ impl Step {
         }
     }
 
+    /// Whether it sets something of a VF in its PF, as several do in one message.
+    pub fn is_vf_setting(&self) -> bool {
+        matches!(self, Self::SetVf { .. })
+    }
+
     /// Whether it takes an administrative MAC away, which some drivers refuse (not igb, ixgbe,
     /// i40e, ice). The VF is as good without.
     pub fn is_zero_mac(&self) -> bool {

@@ -109,10 +109,15 @@ pub fn plan(
     Ok(Plan { record, steps, already_so })
 }
 
+/// The name that it shall have where it goes: the wished-for one, else its own.
+fn name_there<'a>(request: &'a Request, seen: &'a Seen) -> Option<&'a str> {
+    let wished = request.name.as_ref().map(IfName::as_str);
+    wished.or_else(|| seen.host_link().map(|link| link.name.as_str()))
+}
+
 /// The names that its interfaces shall have where it goes.
 pub fn names(request: &Request, seen: &Seen) -> Vec<String> {
-    let wished = request.name.as_ref().map(IfName::as_str);
-    let own = wished.or_else(|| seen.host_link().map(|link| link.name.as_str()));
+    let own = name_there(request, seen);
     let of_port = |name: &IfName| {
         let ports = seen.ports.iter();
         ports.map(|port| name_of_port(name.as_str(), port.port())).collect::<Vec<_>>()
@@ -169,9 +174,7 @@ fn refuse(
             Some(driver) => Refusal::NoInterface(driver.clone()),
         });
     }
-    let name = request.name.as_ref().map(IfName::as_str);
-    let name = name.or_else(|| seen.host_link().map(|link| link.name.as_str()));
-    if let Some(name) = name.filter(|name| target.taken.contains(*name)) {
+    if let Some(name) = name_there(request, seen).filter(|name| target.taken.contains(*name)) {
         return Err(Refusal::NameTaken(name.to_owned()));
     }
     if let Some(name) = &request.name {
