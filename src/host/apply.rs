@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use netlink_packet_route::link::LinkAttribute;
-
 use super::kmsg::KernelLog;
 use super::netlink::devlink::Devlink;
-use super::netlink::{Refused, vf};
+use super::netlink::{Refused, request, vf};
 use super::write::{self, Failed};
 use super::{Host, ports, sysfs};
 use crate::engine::Kernel;
@@ -191,9 +189,7 @@ impl Host {
     fn set_vf(&self, step: &Step, vf: &VfRef, attr: VfAttr, timeout: Duration) -> Result<Outcome> {
         let ifindex = self.ifindex(&vf.pf).ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
         let mut netlink = self.sockets.here()?;
-        self.patiently(step, timeout, || {
-            netlink.set_link(ifindex, vec![vf::set(vf.index, &[attr])])
-        })
+        self.patiently(step, timeout, || netlink.set_link(ifindex, &[vf::set(vf.index, &[attr])]))
     }
 
     /// In one message, in their order; it ends at the first that is refused (kernel: net/core/rtnetlink.c,
@@ -210,7 +206,7 @@ impl Host {
             return false;
         };
         // Once only: a VF that resets after the first of them is waited for when they are made one by one.
-        let done = netlink.set_link(ifindex, vec![vf::set(vf.index, &attrs)]).is_ok();
+        let done = netlink.set_link(ifindex, &[vf::set(vf.index, &attrs)]).is_ok();
         if !done {
             self.recent.forget();
         }
@@ -238,11 +234,11 @@ impl Host {
             ifindex(&self.vf_dir(vf), 0).ok_or_else(|| self.refused(step, libc_errno::ENODEV))?;
         let mut netlink = self.sockets.here()?;
         let attribute = || match attr {
-            LinkAttr::Mac(mac) => LinkAttribute::Address(mac.0.to_vec()),
-            LinkAttr::Mtu(mtu) => LinkAttribute::Mtu(*mtu),
-            LinkAttr::Name(name) => LinkAttribute::IfName(name.clone()),
+            LinkAttr::Mac(mac) => request::mac(*mac),
+            LinkAttr::Mtu(mtu) => request::mtu(*mtu),
+            LinkAttr::Name(name) => request::name(name),
         };
-        self.patiently(step, timeout, || netlink.set_link(ifindex, vec![attribute()]))
+        self.patiently(step, timeout, || netlink.set_link(ifindex, &[attribute()]))
     }
 
     /// Repeats a change while the driver says that the VF is resetting (i40e: EAGAIN, ice: EBUSY).

@@ -1,20 +1,20 @@
 //! Steps on interfaces wherever they are: set, move, bring home, configure.
 
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use netlink_packet_core::{DefaultNla, Emitable, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, Prop};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
     RouteScope, RouteType,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc::{RTM_NEWADDR, RTM_NEWROUTE};
 use nix::sched::{CloneFlags, unshare};
 
 use super::inspect::inside;
+use super::netlink::request::{self, Request};
 use super::netlink::{IFF_UP, Netlink, Refused};
 use super::sockets::Lent;
 use super::{Host, netns, ports};
@@ -23,6 +23,10 @@ use crate::model::ids::DeviceId;
 use crate::model::link::Link;
 use crate::model::record::NetnsId;
 use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Route, Step};
+
+/// libc has no names for them (kernel: include/uapi/linux/rtnetlink.h).
+const RTM_NEWLINKPROP: u16 = 108;
+const RTM_DELLINKPROP: u16 = 109;
 
 const IFF_PROMISC: u32 = 0x100;
 const IFF_ALLMULTI: u32 = 0x200;
@@ -45,15 +49,15 @@ impl Host {
         };
         let attributes = || {
             let mut all = Vec::new();
-            all.extend(target.as_ref().map(|file| LinkAttribute::NetNsFd(file.as_raw_fd())));
-            all.extend(set.name.clone().map(LinkAttribute::IfName));
-            all.extend(set.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
-            all.extend(set.mtu.map(LinkAttribute::Mtu));
+            all.extend(target.as_ref().map(|file| request::netns(&**file)));
+            all.extend(set.name.as_deref().map(request::name));
+            all.extend(set.mac.map(request::mac));
+            all.extend(set.mtu.map(request::mtu));
             all.extend(target.is_some().then(arp_notify));
             all
         };
         let flags = flags(set);
-        self.patiently(step, timeout, || netlink.change_link(ifindex, flags, attributes()))
+        self.patiently(step, timeout, || netlink.change_link(ifindex, flags, &attributes()))
     }
 
     /// A socket in the place, and the number that the device's interface has there.
@@ -90,12 +94,12 @@ impl Host {
         timeout: Duration,
     ) -> Result<Outcome> {
         let home = netns::Home::get()?.file();
-        let to_home = || vec![LinkAttribute::NetNsFd(home.as_raw_fd())];
-        let named = || vec![LinkAttribute::IfName(name.to_owned())];
+        let to_home = [request::netns(home)];
+        let named = [request::name(name)];
         let (mut netlink, mut ifindex) = self.at(step, device, &Place::Netns(at.clone()))?;
         if !detour {
-            self.patiently(step, timeout, || netlink.change_link(ifindex, (0, IFF_UP), named()))?;
-            return self.patiently(step, timeout, || netlink.set_link(ifindex, to_home()));
+            self.patiently(step, timeout, || netlink.change_link(ifindex, (0, IFF_UP), &named))?;
+            return self.patiently(step, timeout, || netlink.set_link(ifindex, &to_home));
         }
         // An empty namespace of our own, in which every name is free. It lives as long as its
         // thread; if we die, the kernel gives the interface back to the host.
@@ -119,9 +123,9 @@ impl Host {
             });
             let made = receive_file.recv_timeout(wait).unwrap_or(Err(libc_errno::ETIMEDOUT));
             let (scratch, mut inside) = made.map_err(|errno| self.refused(step, errno))?;
-            let to_scratch = || vec![LinkAttribute::NetNsFd(scratch.as_raw_fd())];
+            let to_scratch = [request::netns(&scratch)];
             self.patiently(step, timeout, || {
-                netlink.change_link(ifindex, (0, IFF_UP), to_scratch())
+                netlink.change_link(ifindex, (0, IFF_UP), &to_scratch)
             })?;
             // Nothing else of the device is there.
             let alone = ports::of_device(&inside.names()?, device).first().map(|link| link.ifindex);
@@ -129,13 +133,13 @@ impl Host {
             // An altname that is the wanted name is in the way of it; the others come back later.
             let alt = inside.link(ifindex).map(|link| link.altnames).unwrap_or_default();
             if alt.iter().any(|alt| alt == name) {
-                let remove = altnames(ifindex, &[name.to_owned()]);
+                let alt = [request::altnames(&[name.to_owned()])];
                 inside
-                    .request(RouteNetlinkMessage::DelLinkProp(remove), 0)
+                    .request(Request::link(RTM_DELLINKPROP, ifindex, &alt), 0)
                     .map_err(|refused| self.refused(step, refused.errno))?;
             }
-            self.patiently(step, timeout, || inside.change_link(ifindex, (0, IFF_UP), named()))?;
-            let moved = self.patiently(step, timeout, || inside.set_link(ifindex, to_home()));
+            self.patiently(step, timeout, || inside.change_link(ifindex, (0, IFF_UP), &named))?;
+            let moved = self.patiently(step, timeout, || inside.set_link(ifindex, &to_home));
             drop(send_done);
             moved
         })
@@ -151,12 +155,13 @@ impl Host {
         let (mut netlink, ifindex) = self.at(step, device, at)?;
         let refused = |refused: Refused| self.refused(step, refused.errno);
         if !remove.is_empty() {
-            let message = RouteNetlinkMessage::DelLinkProp(altnames(ifindex, remove));
-            netlink.request(message, 0).map_err(refused)?;
+            let names = [request::altnames(remove)];
+            netlink.request(Request::link(RTM_DELLINKPROP, ifindex, &names), 0).map_err(refused)?;
         }
         if !add.is_empty() {
-            let message = RouteNetlinkMessage::NewLinkProp(altnames(ifindex, add));
-            netlink.request(message, NLM_F_CREATE | NLM_F_EXCL).map_err(refused)?;
+            let names = [request::altnames(add)];
+            let request = Request::link(RTM_NEWLINKPROP, ifindex, &names);
+            netlink.request(request, NLM_F_CREATE | NLM_F_EXCL).map_err(refused)?;
         }
         Ok(Outcome::Changed)
     }
@@ -196,28 +201,15 @@ pub(super) fn ifindex_here(device: &DeviceId) -> Result<Option<u32>> {
     Ok(inside(device)?.map(|(link, _)| link.ifindex))
 }
 
-fn altnames(ifindex: u32, names: &[String]) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = ifindex;
-    let names = names.iter().cloned().map(Prop::AltIfName).collect();
-    message.attributes.push(LinkAttribute::PropList(names));
-    message
-}
-
 /// Has the kernel tell neighbours by itself when the interface comes up in its new namespace (kernel:
 /// net/ipv4/devinet.c, `inet_set_link_af`; uapi/linux/if_link.h, `IFLA_INET_CONF`; uapi/linux/ip.h).
-fn arp_notify() -> LinkAttribute {
+fn arp_notify() -> DefaultNla {
     const IFLA_AF_SPEC: u16 = 26;
     const IFLA_INET_CONF: u16 = 1;
     const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
-    let nest = |kind: u16, value: DefaultNla| {
-        let mut bytes = vec![0; value.buffer_len()];
-        value.emit(&mut bytes);
-        DefaultNla::new(kind, bytes)
-    };
-    let on = DefaultNla::new(IPV4_DEVCONF_ARP_NOTIFY, 1u32.to_ne_bytes().to_vec());
+    let on = request::nest(IFLA_INET_CONF, &[request::number(IPV4_DEVCONF_ARP_NOTIFY, 1)]);
     let inet = u16::from(u8::from(AddressFamily::Inet));
-    LinkAttribute::Other(nest(IFLA_AF_SPEC, nest(inet, nest(IFLA_INET_CONF, on))))
+    request::nest(IFLA_AF_SPEC, &[request::nest(inet, &[on])])
 }
 
 /// What must be set before "up": a new IPv6 address can be used at once, without a second of waiting whether it is a
@@ -246,13 +238,13 @@ fn configure_there(
         set_ipv6(netlink, &link.name, "disable_ipv6", "0");
     }
     for cidr in &config.addresses {
-        let message = RouteNetlinkMessage::NewAddress(address(ifindex, cidr.address, cidr.prefix));
-        netlink.request(message, NLM_F_CREATE | NLM_F_REPLACE)?;
+        let message = address(ifindex, cidr.address, cidr.prefix);
+        netlink.request(Request::new(RTM_NEWADDR, &message), NLM_F_CREATE | NLM_F_REPLACE)?;
     }
-    netlink.change_link(ifindex, (IFF_UP, IFF_UP), Vec::new())?;
+    netlink.change_link(ifindex, (IFF_UP, IFF_UP), &[])?;
     for route in &config.routes {
-        let message = RouteNetlinkMessage::NewRoute(route_message(ifindex, route));
-        match netlink.request(message, NLM_F_CREATE) {
+        let message = route_message(ifindex, route);
+        match netlink.request(Request::new(RTM_NEWROUTE, &message), NLM_F_CREATE) {
             Err(Refused { errno: libc_errno::EEXIST, .. }) => {} // the very same one is there
             done => done?,
         }

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 
 use netlink_packet_core::Parseable;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use nix::libc::RTM_GETNSID;
 
 use super::netlink::Netlink;
+use super::netlink::request::Request;
 use super::netns;
 use crate::error::Result;
 use crate::model::link::{Link, Netns};
@@ -52,6 +53,6 @@ fn nsid(netlink: &mut Netlink, netns: &File) -> Option<i32> {
             _ => None,
         });
     };
-    netlink.ask(RouteNetlinkMessage::GetNsId(request), read).ok()?;
+    netlink.ask(Request::new(RTM_GETNSID, &request), read).ok()?;
     found
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::Parseable;
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
@@ -10,22 +11,23 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol,
     RouteType, RouteVia,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc::{RTM_GETADDR, RTM_GETROUTE};
 
 use super::Netlink;
+use super::request::Request;
 use crate::error::Result;
 
 impl Netlink {
     /// Addresses by ifindex, `10.0.0.1/24`; link-local IPv6 comes with "up" and says nothing.
     pub fn addresses(&mut self) -> Result<Vec<(u32, String)>> {
-        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let request = Request::new(RTM_GETADDR, &AddressMessage::default());
         self.dump(&request, |_, payload| parse_address(payload))
             .map_err(|refused| refused.into_error("listing addresses"))
     }
 
     /// Addresses of one interface that are still probed for duplicates.
     pub fn tentative(&mut self, ifindex: u32) -> Result<Vec<IpAddr>> {
-        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let request = Request::new(RTM_GETADDR, &AddressMessage::default());
         self.dump(&request, |_, payload| {
             parse_tentative(payload).filter(|(of, _)| *of == ifindex).map(|(_, address)| address)
         })
@@ -44,9 +46,8 @@ impl Netlink {
     pub fn routes_with_hops(&mut self) -> Result<Vec<(u32, String, Option<IpAddr>)>> {
         let mut found = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut request = RouteMessage::default();
-            request.header = RouteHeader { address_family: family, ..RouteHeader::default() };
-            let request = RouteNetlinkMessage::GetRoute(request);
+            let head = RouteHeader { address_family: family, ..RouteHeader::default() };
+            let request = Request::new(RTM_GETROUTE, &head);
             let routes = self
                 .dump(&request, |_, payload| parse_route(payload))
                 .map_err(|refused| refused.into_error("listing routes"))?;

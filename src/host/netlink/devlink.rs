@@ -1,9 +1,10 @@
 //! devlink by generic netlink: eswitch mode and firmware version (kernel: net/devlink/dev.c;
 //! include/uapi/linux/devlink.h).
 
-use netlink_packet_core::{NLM_F_ACK, NetlinkSerializable};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK};
 
-use super::attrs::{self, Attr, Attrs};
+use super::attrs::{Attr, Attrs};
+use super::request::{Request, text};
 use super::{Netlink, Refused};
 use crate::error::Result;
 use crate::model::ids::DeviceId;
@@ -25,47 +26,8 @@ const DEVLINK_ATTR_INFO_VERSION_VALUE: u16 = 104;
 /// Size of `struct genlmsghdr`.
 pub(super) const GENLMSGHDR: usize = 4;
 
-/// A generic netlink request: family, command, and attributes that are texts.
-#[derive(Debug, Clone)]
-struct Request {
-    family: u16,
-    payload: Vec<u8>,
-}
-
-impl Request {
-    fn new(family: u16, command: u8, texts: &[(u16, &str)]) -> Self {
-        let mut payload = vec![command, 1, 0, 0];
-        for (kind, text) in texts {
-            // A name longer than an attribute can be is no name of a device.
-            let length = u16::try_from(attrs::HEADER + text.len() + 1).unwrap_or(0);
-            payload.extend(length.to_ne_bytes());
-            payload.extend(kind.to_ne_bytes());
-            payload.extend(text.bytes());
-            payload.push(0);
-            payload.resize(attrs::align(payload.len()), 0);
-        }
-        Self { family, payload }
-    }
-
-    fn with_u16(mut self, kind: u16, value: u16) -> Self {
-        self.payload.extend(6_u16.to_ne_bytes()); // header and value
-        self.payload.extend(kind.to_ne_bytes());
-        self.payload.extend(value.to_ne_bytes());
-        self.payload.extend([0; 2]); // up to the next attribute
-        self
-    }
-}
-
-impl NetlinkSerializable for Request {
-    fn message_type(&self) -> u16 {
-        self.family
-    }
-    fn buffer_len(&self) -> usize {
-        self.payload.len()
-    }
-    fn serialize(&self, buffer: &mut [u8]) {
-        buffer.copy_from_slice(&self.payload);
-    }
+fn named(device: &DeviceId) -> [DefaultNla; 2] {
+    [text(DEVLINK_ATTR_BUS_NAME, device.bus()), text(DEVLINK_ATTR_DEV_NAME, device.name())]
 }
 
 /// A socket that speaks devlink.
@@ -78,8 +40,8 @@ impl Devlink {
     /// `None` where the kernel has no devlink.
     pub fn open() -> Result<Option<Self>> {
         let mut netlink = Netlink::generic()?;
-        let name = [(CTRL_ATTR_FAMILY_NAME, "devlink")];
-        let request = Request::new(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name);
+        let name = [text(CTRL_ATTR_FAMILY_NAME, "devlink")];
+        let request = Request::generic(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name);
         let family = ask(&mut netlink, request, |attrs| {
             attrs.find(CTRL_ATTR_FAMILY_ID).and_then(|id| id.u16_at(0))
         });
@@ -97,13 +59,13 @@ impl Devlink {
         device: &DeviceId,
         mode: Eswitch,
     ) -> std::result::Result<(), Refused> {
-        let value = match mode {
+        let value: u16 = match mode {
             Eswitch::Legacy => 0,
             Eswitch::Switchdev => 1,
         };
-        let names = [(DEVLINK_ATTR_BUS_NAME, device.bus()), (DEVLINK_ATTR_DEV_NAME, device.name())];
-        let request = Request::new(self.family, DEVLINK_CMD_ESWITCH_SET, &names)
-            .with_u16(DEVLINK_ATTR_ESWITCH_MODE, value);
+        let value = DefaultNla::new(DEVLINK_ATTR_ESWITCH_MODE, value.to_ne_bytes().to_vec());
+        let [bus, name] = named(device);
+        let request = Request::generic(self.family, DEVLINK_CMD_ESWITCH_SET, &[bus, name, value]);
         ask(&mut self.netlink, request, |_| None::<()>).map(drop)
     }
 
@@ -118,8 +80,7 @@ impl Devlink {
         device: &DeviceId,
         read: impl Fn(Attrs<'_>) -> Option<T>,
     ) -> Option<T> {
-        let names = [(DEVLINK_ATTR_BUS_NAME, device.bus()), (DEVLINK_ATTR_DEV_NAME, device.name())];
-        let request = Request::new(self.family, command, &names);
+        let request = Request::generic(self.family, command, &named(device));
         // A driver without this command refuses; that only means "unknown".
         ask(&mut self.netlink, request, read).ok().flatten()
     }

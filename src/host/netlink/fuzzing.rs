@@ -1,10 +1,10 @@
 //! What must hold of every answer of the kernel (see [`crate::fuzzing`]).
 
 use netlink_packet_core::Nla;
-use netlink_packet_route::link::{LinkAttribute, VfInfo, VfInfoMac};
+use netlink_packet_route::link::{VfInfo, VfInfoMac};
 
 use super::attrs::Attrs;
-use super::{address, answers, devlink, link, vf};
+use super::{address, answers, devlink, link, request, vf};
 use crate::model::ids::{DeviceId, VfIndex};
 use crate::model::link::VfSettings;
 use crate::model::plan::replay::differences;
@@ -71,9 +71,9 @@ fn of_link(payload: &[u8]) {
 /// what sets a single thing does not have.
 pub fn set_and_read(index: VfIndex, attr: VfAttr) -> VfSettings {
     let mac = VfInfo::Mac(VfInfoMac::new(index.0.into(), &[2, 0, 0, 0, 0, 5]));
-    let LinkAttribute::VfInfoList(mut list) = vf::set(index, &[attr]) else { panic!("no list") };
-    list[0].0.insert(0, mac);
-    let list = LinkAttribute::VfInfoList(list);
+    let mut record = vf::record(index, attr);
+    record.0.insert(0, mac);
+    let list = request::vfs(&[record]);
     let mut bytes = vec![0; list.value_len()];
     list.emit_value(&mut bytes);
     let record = Attrs::new(&bytes).next().expect("a record");

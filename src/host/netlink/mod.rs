@@ -4,6 +4,7 @@ pub mod address;
 pub mod attrs;
 pub mod devlink;
 pub mod link;
+pub mod request;
 pub mod vf;
 
 #[cfg(any(test, fuzzing))]
@@ -13,17 +14,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Mutex;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, NetlinkSerializable,
-};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_DUMP, NetlinkBuffer};
 use netlink_sys::{Socket, SocketAddr};
-use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
+use nix::libc::{MSG_DONTWAIT, MSG_TRUNC, RTM_GETLINK, RTM_SETLINK};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::attrs::Attrs;
+use self::request::{RTEXT_FILTER_SKIP_STATS, RTEXT_FILTER_VF, Request};
 use crate::error::{Error, Result};
 use crate::model::link::Link;
 
@@ -126,36 +123,29 @@ impl Netlink {
 
     /// Interfaces of the socket's namespace, with their VFs; counters only where `stats`.
     pub fn links(&mut self, stats: bool) -> Result<Vec<Link>> {
-        let mut request = LinkMessage::default();
-        let mut mask = vec![LinkExtentMask::Vf];
-        mask.extend((!stats).then_some(LinkExtentMask::SkipStats));
-        request.attributes.push(LinkAttribute::ExtMask(mask));
-        self.dump(&RouteNetlinkMessage::GetLink(request), |_, payload| link::parse(payload))
+        let mask = RTEXT_FILTER_VF | if stats { 0 } else { RTEXT_FILTER_SKIP_STATS };
+        let request = Request::link(RTM_GETLINK, 0, &[request::wanted(mask)]);
+        self.dump(&request, |_, payload| link::parse(payload))
             .map_err(|refused| refused.into_error("listing network interfaces"))
     }
 
     /// Interfaces of the socket's namespace without their VFs, which a large PF has many of.
     pub fn names(&mut self) -> Result<Vec<Link>> {
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let request = Request::link(RTM_GETLINK, 0, &[]);
         self.dump(&request, |_, payload| link::parse(payload))
             .map_err(|refused| refused.into_error("listing network interfaces"))
     }
 
     /// One interface with its VFs.
     pub fn link(&mut self, ifindex: u32) -> std::result::Result<Link, Refused> {
-        let mut request = LinkMessage::default();
-        request.header.index = ifindex;
-        let mask = vec![LinkExtentMask::Vf, LinkExtentMask::SkipStats];
-        request.attributes.push(LinkAttribute::ExtMask(mask));
-        self.get_link(request)
+        let mask = request::wanted(RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
+        self.get_link(Request::link(RTM_GETLINK, ifindex, &[mask]))
     }
 
     /// The interface of a name, without its VFs.
     pub fn link_named(&mut self, name: &str) -> std::result::Result<Link, Refused> {
-        let mut request = LinkMessage::default();
-        let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
-        request.attributes = vec![LinkAttribute::IfName(name.to_owned()), mask];
-        self.get_link(request)
+        let mask = request::wanted(RTEXT_FILTER_SKIP_STATS);
+        self.get_link(Request::link(RTM_GETLINK, 0, &[request::name(name), mask]))
     }
 
     /// Whether an interface is called so, be it by an altname.
@@ -167,9 +157,9 @@ impl Netlink {
         }
     }
 
-    fn get_link(&mut self, request: LinkMessage) -> std::result::Result<Link, Refused> {
+    fn get_link(&mut self, request: Request) -> std::result::Result<Link, Refused> {
         let mut found = None;
-        self.exchange(RouteNetlinkMessage::GetLink(request), 0, &mut |_, payload| {
+        self.exchange(request, 0, &mut |_, payload| {
             found = link::parse(payload).or(found.take());
         })?;
         found.ok_or(Refused { errno: nix::libc::ENODEV, text: None })
@@ -179,12 +169,9 @@ impl Netlink {
     pub fn set_link(
         &mut self,
         ifindex: u32,
-        attributes: Vec<LinkAttribute>,
+        attributes: &[DefaultNla],
     ) -> std::result::Result<(), Refused> {
-        let mut request = LinkMessage::default();
-        request.header.index = ifindex;
-        request.attributes = attributes;
-        self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
+        self.change_link(ifindex, (0, 0), attributes)
     }
 
     /// Changes an interface together with its flags: `flags` where `mask` has a bit.
@@ -192,48 +179,37 @@ impl Netlink {
         &mut self,
         ifindex: u32,
         (flags, mask): (u32, u32),
-        attributes: Vec<LinkAttribute>,
+        attributes: &[DefaultNla],
     ) -> std::result::Result<(), Refused> {
-        let mut request = LinkMessage::default();
-        request.header.index = ifindex;
-        request.header.flags = LinkFlags::from_bits_retain(flags);
-        request.header.change_mask = LinkFlags::from_bits_retain(mask);
-        request.attributes = attributes;
-        self.exchange(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, &mut |_, _| {}).map(|_| ())
+        let request = Request::link_with_flags(RTM_SETLINK, ifindex, (flags, mask), attributes);
+        self.request(request, 0)
     }
 
     /// Brings up the interface of a name.
     pub fn bring_up(&mut self, name: &str) -> std::result::Result<(), Refused> {
-        self.change_link(0, (IFF_UP, IFF_UP), vec![LinkAttribute::IfName(name.to_owned())])
+        self.change_link(0, (IFF_UP, IFF_UP), &[request::name(name)])
     }
 
     /// Sends a request that is answered by one message.
     pub fn ask(
         &mut self,
-        request: RouteNetlinkMessage,
+        request: Request,
         read: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<(), Refused> {
-        self.exchange(request, 0, read).map(|_| ())
+        self.exchange(request, 0, read).map(drop)
     }
 
     /// Sends a request that is only acknowledged.
-    pub fn request(
-        &mut self,
-        request: RouteNetlinkMessage,
-        flags: u16,
-    ) -> std::result::Result<(), Refused> {
-        self.exchange(request, NLM_F_ACK | flags, &mut |_, _| {}).map(|_| ())
+    pub fn request(&mut self, request: Request, flags: u16) -> std::result::Result<(), Refused> {
+        self.exchange(request, NLM_F_ACK | flags, &mut |_, _| {}).map(drop)
     }
 
     /// Everything that a dump request yields, whole: one that a change interrupted is repeated.
-    pub fn dump<M, T>(
+    pub fn dump<T>(
         &mut self,
-        request: &M,
+        request: &Request,
         mut parse: impl FnMut(u16, &[u8]) -> Option<T>,
-    ) -> std::result::Result<Vec<T>, Refused>
-    where
-        M: NetlinkSerializable + Clone,
-    {
+    ) -> std::result::Result<Vec<T>, Refused> {
         for _ in 0..DUMP_TRIES {
             let mut found = Vec::new();
             let interrupted =
@@ -253,24 +229,15 @@ impl Netlink {
     /// Sends a request and hands over each answer until the acknowledgement, the end of the dump,
     /// or an error; the only one, where neither is asked for. Returns whether the answers are marked as
     /// interrupted.
-    pub fn exchange<M>(
+    pub fn exchange(
         &mut self,
-        request: M,
+        request: Request,
         flags: u16,
         each: &mut dyn FnMut(u16, &[u8]),
-    ) -> std::result::Result<bool, Refused>
-    where
-        M: NetlinkSerializable,
-    {
+    ) -> std::result::Result<bool, Refused> {
         self.sequence += 1;
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        header.sequence_number = self.sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
         self.is_waiting = true;
+        let bytes = request.into_bytes(flags, self.sequence);
         self.socket.send(&bytes, 0).map_err(|error| Refused::io(&error))?;
 
         match BUFFER.try_lock() {

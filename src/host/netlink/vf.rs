@@ -1,13 +1,14 @@
 //! `IFLA_VF_INFO`: one VF's settings, read and set (kernel: net/core/rtnetlink.c,
 //! `rtnl_fill_vfinfo`, `do_setvfinfo`).
 
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::link::{
-    LinkAttribute, LinkVfInfo, VfInfo, VfInfoGuid, VfInfoLinkState, VfInfoMac, VfInfoRate,
-    VfInfoRssQueryEn, VfInfoSpoofCheck, VfInfoTrust, VfInfoVlan, VfLinkState, VfVlan, VfVlanInfo,
-    VlanProtocol,
+    LinkVfInfo, VfInfo, VfInfoGuid, VfInfoLinkState, VfInfoMac, VfInfoRate, VfInfoRssQueryEn,
+    VfInfoSpoofCheck, VfInfoTrust, VfInfoVlan, VfLinkState, VfVlan, VfVlanInfo, VlanProtocol,
 };
 
 use super::attrs::{Attr, Attrs};
+use super::request;
 use crate::model::ids::{MacAddr, VfIndex, VlanId};
 use crate::model::link::{LinkState, VfReport, VfSettings, VfStats, VlanProto, VlanTag};
 use crate::model::step::VfAttr;
@@ -126,9 +127,13 @@ fn parse_stats(attrs: Attrs<'_>) -> VfStats {
 
 /// The attribute of an `RTM_SETLINK` on the PF that sets something of one VF. Within one record the kernel has an
 /// order of its own; records are done in theirs.
-pub fn set(index: VfIndex, attrs: &[VfAttr]) -> LinkAttribute {
-    let record = |attr: &VfAttr| LinkVfInfo(vec![info(u32::from(index.0), *attr)]);
-    LinkAttribute::VfInfoList(attrs.iter().map(record).collect())
+pub fn set(index: VfIndex, attrs: &[VfAttr]) -> DefaultNla {
+    request::vfs(&attrs.iter().map(|attr| record(index, *attr)).collect::<Vec<_>>())
+}
+
+/// The record that sets one thing.
+pub fn record(index: VfIndex, attr: VfAttr) -> LinkVfInfo {
+    LinkVfInfo(vec![info(u32::from(index.0), attr)])
 }
 
 fn info(vf: u32, attr: VfAttr) -> VfInfo {
