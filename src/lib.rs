@@ -19,6 +19,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod host;
 pub mod model;
+mod order;
 
 /// Files of `tests/` that are included here call the library by its name.
 #[cfg(any(test, fuzzing))]

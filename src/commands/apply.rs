@@ -18,6 +18,7 @@ use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::apply::Change;
 use crate::model::spec::{self, KEPT_IN, Numbers, Spec};
+use crate::order;
 
 /// The JSON document, see `schemas/apply.schema.json`.
 #[derive(Serialize)]
@@ -255,7 +256,7 @@ fn folded(changes: &[Change]) -> Vec<Change> {
     let mut all: Vec<Change> = groups
         .into_iter()
         .map(|(change, pf, mut numbers)| {
-            numbers.sort_unstable();
+            order::sort(&mut numbers);
             let device =
                 if numbers.is_empty() { pf } else { format!("{pf}#{}", Numbers::of(&numbers)) };
             Change { device, ..change }
@@ -265,7 +266,7 @@ fn folded(changes: &[Change]) -> Vec<Change> {
         let next = order.len();
         order.entry(change.device.clone()).or_insert(next);
     }
-    all.sort_by_key(|change| order.get(&change.device).copied());
+    order::sort_by_key(&mut all, |change| order.get(&change.device).copied());
     all
 }
 

@@ -14,6 +14,7 @@ use crate::engine::state::{self, Entry};
 use crate::engine::store::{Shelf, Store};
 use crate::model::facts::Scope;
 use crate::model::inventory::{Inventory, Pf, Vf};
+use crate::order;
 
 /// The variable by which a completion script says which shell asks.
 pub const VARIABLE: &str = "SRIOVCTL_COMPLETE";
@@ -167,7 +168,7 @@ fn of_vf((pf, vf): (&Pf, &Vf)) -> (String, String) {
 fn drivers(inventory: &Inventory) -> Found {
     let used = inventory.vfs().filter_map(|(_, vf)| vf.facts.driver.as_deref());
     let mut names: Vec<&str> = used.chain(["vfio-pci", "uio_pci_generic"]).collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     names.dedup();
     names.into_iter().map(|name| (name.to_owned(), String::new())).collect()
 }

@@ -16,6 +16,7 @@ use crate::engine::{Kernel, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::doctor::{Area, Finding, Fix, Severity, worst};
 use crate::model::text::printable;
+use crate::order;
 
 /// The JSON document, see `schemas/doctor.schema.json`.
 #[derive(Serialize)]
@@ -68,7 +69,7 @@ pub fn run<K: Kernel + Store + Surroundings + Checkup>(
         findings.retain(|finding| finding.severity > Severity::Ok || finding.id.is_summary());
     }
     // Within a severity they stay by area.
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    order::sort_by_key(&mut findings, |finding| std::cmp::Reverse(finding.severity));
     if args.json {
         let findings = findings.iter().map(view).collect();
         write_json(out, &Document { schema_version: 1, areas: views, findings })?;

@@ -13,6 +13,7 @@ use super::writing;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{MacAddr, PciAddress};
 use crate::model::text::{printable, printable_json};
+use crate::order;
 
 /// What a cell means, which its colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,7 @@ pub fn sort<R: Serialize>(rows: &mut [R], columns: &[&Column<R>], by: &str) -> R
         Error::new(Kind::Usage, format!("there is no column {key} to sort by"))
             .hint(format!("sort by one of: {}", known.join(", ")))
     })?;
-    rows.sort_by_cached_key(|row| {
+    order::sort_by_key(rows, |row| {
         let value = column.value_of(row, &to_json(row));
         // Unknown values stand last either way.
         let key = SortKey::of(&value);

@@ -20,6 +20,7 @@ use crate::model::plan::attach::{self, Moment};
 use crate::model::record::{NetnsId, Original, Owner, Record};
 use crate::model::seen::Seen;
 use crate::model::step::{Place, VfAttr};
+use crate::order;
 
 /// How often a drifted device is set again before it is given up.
 const AGAIN: usize = 4;
@@ -146,7 +147,7 @@ pub fn examine<K: Kernel + Store>(kernel: &K) -> Result<Vec<Entry>> {
             verdict: Verdict::Foreign(format!("it is {inside} in {}", netns.label())),
         });
     }
-    entries.sort_by(|a, b| (&a.device, a.shelf).cmp(&(&b.device, b.shelf)));
+    order::sort_by(&mut entries, |a, b| (&a.device, a.shelf).cmp(&(&b.device, b.shelf)));
     Ok(entries)
 }
 

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::model::ids::DeviceId;
 use crate::model::plan::attach::Moment;
 use crate::model::record::{Owner, Record, Resize};
+use crate::order;
 
 /// A record as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub trait Store {
         let mut all = self.all_stored(Shelf::Attachments)?;
         let is_its = |record: &Record| record.owner.is_call_of(owner);
         all.retain(|stored| stored.record().is_some_and(is_its));
-        all.sort_by_key(|stored| stored.device().port());
+        order::sort_by_key(&mut all, |stored| stored.device().port());
         Ok(all)
     }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::binding::{Cpu, Ground, Group, HugePages, Member, NoIommu, Node, Platform};
 use crate::model::ids::{DeviceId, PciId};
 use crate::model::step::{NodeAccess, Outcome, Step};
+use crate::order;
 
 impl Host {
     pub(super) fn ground_of(&self, device: &DeviceId) -> Ground {
@@ -81,7 +82,7 @@ impl Host {
                 found.push(HugePages { size_kib, node, total, free });
             }
         }
-        found.sort_by_key(|pages| (pages.size_kib, pages.node));
+        order::sort_by_key(&mut found, |pages| (pages.size_kib, pages.node));
         found
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::sysfs;
 use crate::model::facts::Holder;
+use crate::order;
 
 /// Everyone who holds such a node, under the name of the node that VFs are listed with.
 pub fn read(aliases: &HashMap<String, String>) -> Vec<Holder> {
@@ -21,7 +22,7 @@ pub fn read(aliases: &HashMap<String, String>) -> Vec<Holder> {
             .filter(|target| is_node(target))
             .map(|node| aliases.get(&node).cloned().unwrap_or(node))
             .collect();
-        nodes.sort_unstable();
+        order::sort(&mut nodes);
         nodes.dedup();
         if nodes.is_empty() {
             continue;
@@ -30,7 +31,7 @@ pub fn read(aliases: &HashMap<String, String>) -> Vec<Holder> {
         let comm = comm.unwrap_or_else(|| "?".to_owned());
         holders.extend(nodes.into_iter().map(|node| Holder { node, pid, comm: comm.clone() }));
     }
-    holders.sort_by_key(|holder| holder.pid);
+    order::sort_by_key(&mut holders, |holder| holder.pid);
     holders
 }
 

@@ -16,6 +16,7 @@ use crate::model::record::{NetnsId, VfOf};
 use crate::model::seen::Seen;
 use crate::model::step::Place;
 use crate::model::usage::{self, Witnesses};
+use crate::order;
 
 impl Host {
     /// Looks for the interface in the namespace where it was last, then in all others; returns all that
@@ -261,7 +262,7 @@ fn further_ports(here: &[Link], device: &DeviceId, own: Option<u32>) -> Vec<Devi
     }
     let others = ports::of_device(here, device).into_iter();
     let mut others: Vec<&Link> = others.filter(|link| Some(link.ifindex) != own).collect();
-    others.sort_by_key(|link| link.ifindex);
+    order::sort_by_key(&mut others, |link| link.ifindex);
     let numbers = others.into_iter().zip(1..).map(|(link, nth)| {
         let known = ports::on_host(link).filter(|port| *port > 0);
         device.with_port(known.unwrap_or(nth))

@@ -9,6 +9,7 @@ use super::persist::write_whole;
 use super::sysfs;
 use crate::error::{Error, Kind, Result};
 use crate::model::spec::KEPT_IN;
+use crate::order;
 
 /// More is no such file.
 const LARGEST: u64 = 4 << 20;
@@ -43,7 +44,7 @@ pub fn texts(root: &Path, path: &str) -> Result<Vec<(String, String)>> {
             && place.join(name).is_file()
     };
     let mut names: Vec<String> = sysfs::names(&place).into_iter().filter(is_ours).collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     if names.is_empty() {
         return Err(nothing_kept(path));
     }

@@ -68,6 +68,7 @@ use crate::model::record::NetnsId;
 use crate::model::seen::{Seen, Target};
 use crate::model::step::{Outcome, Step};
 use crate::model::stock::{PfName, Stock};
+use crate::order;
 
 /// This host, or a tree that looks like one.
 #[derive(Debug)]
@@ -179,7 +180,7 @@ impl Host {
             .filter_map(|link| link.parent.as_ref())
             .filter(|device| device.bus() != "pci")
             .collect();
-        devices.sort_unstable();
+        order::sort(&mut devices);
         devices.dedup();
         let found: Vec<PfFacts> =
             devices.into_iter().filter_map(|device| pci::read_other(&self.root, device)).collect();

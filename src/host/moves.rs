@@ -1,28 +1,21 @@
 //! Steps on interfaces wherever they are: set, move, bring home, configure.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
-    RouteScope, RouteType,
-};
-use nix::libc::{RTM_NEWADDR, RTM_NEWROUTE};
 use nix::sched::{CloneFlags, unshare};
 
 use super::inspect::inside;
 use super::netlink::request::{self, Request};
-use super::netlink::{IFF_UP, Netlink, Refused};
+use super::netlink::{IFF_UP, Netlink, Refused, address};
 use super::sockets::Lent;
 use super::{Host, netns, ports};
 use crate::error::{Result, libc_errno};
 use crate::model::ids::DeviceId;
 use crate::model::link::Link;
 use crate::model::record::NetnsId;
-use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Route, Step};
+use crate::model::step::{IpConfig, LinkSet, Outcome, Place, Step};
 
 /// libc has no names for them (kernel: include/uapi/linux/rtnetlink.h).
 const RTM_NEWLINKPROP: u16 = 108;
@@ -238,76 +231,15 @@ fn configure_there(
         set_ipv6(netlink, &link.name, "disable_ipv6", "0");
     }
     for cidr in &config.addresses {
-        let message = address(ifindex, cidr.address, cidr.prefix);
-        netlink.request(Request::new(RTM_NEWADDR, &message), NLM_F_CREATE | NLM_F_REPLACE)?;
+        let request = address::add_address(ifindex, cidr.address, cidr.prefix);
+        netlink.request(request, NLM_F_CREATE | NLM_F_REPLACE)?;
     }
     netlink.change_link(ifindex, (IFF_UP, IFF_UP), &[])?;
     for route in &config.routes {
-        let message = route_message(ifindex, route);
-        match netlink.request(Request::new(RTM_NEWROUTE, &message), NLM_F_CREATE) {
+        match netlink.request(address::add_route(ifindex, route), NLM_F_CREATE) {
             Err(Refused { errno: libc_errno::EEXIST, .. }) => {} // the very same one is there
             done => done?,
         }
     }
     Ok(())
-}
-
-fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
-}
-
-fn address(ifindex: u32, address: IpAddr, prefix: u8) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = family(address);
-    message.header.prefix_len = prefix;
-    message.header.index = ifindex;
-    message.attributes.push(AddressAttribute::Local(address));
-    message.attributes.push(AddressAttribute::Address(address));
-    if address.is_ipv6() {
-        // Usable while it is probed; the kernel takes the flag only with the setting above.
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Optimistic));
-    }
-    if let IpAddr::V4(v4) = address
-        && prefix < 31
-    {
-        let hosts = u32::MAX >> prefix;
-        message.attributes.push(AddressAttribute::Broadcast((u32::from(v4) | hosts).into()));
-    }
-    message
-}
-
-fn route_message(ifindex: u32, route: &Route) -> RouteMessage {
-    let route_address = |address: IpAddr| match address {
-        IpAddr::V4(v4) => RouteAddress::Inet(v4),
-        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
-    };
-    let mut message = RouteMessage::default();
-    message.header = RouteHeader {
-        address_family: family(route.to.address),
-        destination_prefix_length: route.to.prefix,
-        table: RouteHeader::RT_TABLE_MAIN,
-        protocol: RouteProtocol::Static,
-        scope: match route.options.scope {
-            Some(scope) => RouteScope::from(scope),
-            None if route.via.is_some() => RouteScope::Universe,
-            None => RouteScope::Link,
-        },
-        kind: RouteType::Unicast,
-        ..RouteHeader::default()
-    };
-    if route.to.prefix > 0 {
-        message.attributes.push(RouteAttribute::Destination(route_address(route.to.address)));
-    }
-    message.attributes.push(RouteAttribute::Oif(ifindex));
-    message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(route_address(via))));
-    let options = &route.options;
-    message.attributes.extend(options.priority.map(RouteAttribute::Priority));
-    // The header has a byte for the table, the attribute room for all of them.
-    message.attributes.extend(options.table.map(RouteAttribute::Table));
-    let metrics = [options.mtu.map(RouteMetric::Mtu), options.advmss.map(RouteMetric::Advmss)];
-    let metrics: Vec<RouteMetric> = metrics.into_iter().flatten().collect();
-    if !metrics.is_empty() {
-        message.attributes.push(RouteAttribute::Metrics(metrics));
-    }
-    message
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::link::{Link, Netns};
 use crate::model::record::NetnsId;
 use crate::model::selector::nearest;
+use crate::order;
 
 /// Directories in which namespaces are kept by name.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
@@ -91,7 +92,7 @@ pub fn others() -> Result<Vec<Netns>> {
         }
     }
     let mut all: Vec<Netns> = found.into_values().collect();
-    all.sort_by_key(|netns| netns.inode);
+    order::sort_by_key(&mut all, |netns| netns.inode);
     Ok(all)
 }
 
@@ -271,7 +272,7 @@ fn of_container(id: &str) -> Result<(NetnsId, fs::File)> {
 fn pids() -> Vec<u32> {
     let names = sysfs::names(Path::new("/proc"));
     let mut pids: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    pids.sort_unstable();
+    order::sort(&mut pids);
     pids
 }
 

@@ -13,6 +13,7 @@ use crate::model::assemble::is_userspace_driver;
 use crate::model::facts::{PfFacts, Scope, VfFacts};
 use crate::model::ids::{DeviceId, PciAddress, PciId, VfIndex};
 use crate::model::link::Link;
+use crate::order;
 
 /// What is found.
 pub struct Devices {
@@ -117,7 +118,7 @@ pub(super) fn list_vfs(pf: &Dir) -> Vec<Virtfn> {
         Some(Virtfn { index, link, device })
     };
     let mut vfs: Vec<Virtfn> = pf.names(".").into_iter().filter_map(virtfn).collect();
-    vfs.sort_unstable_by_key(|vf| vf.index);
+    order::sort_by_key(&mut vfs, |vf| vf.index);
     vfs
 }
 

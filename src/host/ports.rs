@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::model::ids::DeviceId;
 use crate::model::link::{Link, is_representor};
 use crate::model::record::NetnsId;
+use crate::order;
 
 /// The interface of a device's port among those of one namespace; no representor.
 pub fn own<'a>(
@@ -46,7 +47,7 @@ pub fn own_in(links: &[Link], device: &DeviceId, at: &NetnsId) -> Result<Option<
 /// The one of a port among a device's, each with its `dev_port` and its ifindex. A driver that does not
 /// number them makes them in their order.
 fn of_port<T>(mut all: Vec<(Option<u16>, u32, T)>, port: u16) -> Option<T> {
-    all.sort_by_key(|(dev_port, ifindex, _)| (*dev_port, *ifindex));
+    order::sort_by_key(&mut all, |(dev_port, ifindex, _)| (*dev_port, *ifindex));
     let is_known = all.iter().any(|(dev_port, ..)| dev_port.is_some_and(|port| port > 0));
     let at = match port {
         0 => 0,

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::ids::{DeviceId, PciAddress};
 use crate::model::plan::attach::Moment;
 use crate::model::record::{FORMAT, Owner, Record, Resize};
+use crate::order;
 
 impl Host {
     /// What all of it is below, shared with other plugins. It may be a link: an administrator made it.
@@ -173,7 +174,7 @@ impl Store for Host {
         let begun: HashSet<String> = listed(journals.as_ref())?.into_iter().collect();
         let mut names = listed(complete.as_ref())?;
         names.extend(begun.iter().cloned());
-        names.sort_unstable();
+        order::sort(&mut names);
         names.dedup();
         let read = |name: &String| {
             let Some(device) = device_of(name) else { return Ok(None) };

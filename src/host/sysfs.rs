@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, fstat};
 use rustix::fs::{Access, AtFlags, RawDir};
 
 use crate::error::{Error, Result, libc_errno};
+use crate::order;
 
 /// Longer than any attribute that is read here.
 const LONGEST: usize = 4096;
@@ -136,7 +137,7 @@ pub(super) fn entries(dir: impl AsFd) -> (Vec<String>, Option<io::Error>) {
         }
     }
     names.retain(|name| name != "." && name != "..");
-    names.sort_unstable();
+    order::sort(&mut names);
     (names, failed)
 }
 

@@ -7,6 +7,7 @@ use super::ids::{DeviceId, VfIndex};
 use super::inventory::{Inventory, Pf, Vf};
 use super::link::{Link, VfReport, is_representor, representor_vf};
 use super::usage::{self, Witnesses};
+use crate::order;
 
 /// Drivers that hand a device to user space or keep it from being used: no interface comes of them.
 pub const USERSPACE_DRIVERS: [&str; 7] = [
@@ -37,7 +38,7 @@ pub fn inventory(facts: Facts) -> Inventory {
     let by_device = Index::new(&links);
     let mut pfs: Vec<Pf> =
         pfs.into_iter().map(|pf| assemble_pf(pf, &by_device, knows_usage, &witnesses)).collect();
-    pfs.sort_by(|a, b| a.facts.device.cmp(&b.facts.device));
+    order::sort_by(&mut pfs, |a, b| a.facts.device.cmp(&b.facts.device));
 
     let taken: std::collections::HashSet<&DeviceId> = pfs
         .iter()
@@ -69,7 +70,7 @@ impl<'a> Index<'a> {
             }
         }
         for of_one in by_parent.values_mut() {
-            of_one.sort_by_key(|link| link.ifindex);
+            order::sort_by_key(of_one, |link| link.ifindex);
         }
         Self { links, by_parent }
     }
@@ -101,7 +102,7 @@ fn assemble_pf(
         vf_facts
     } else {
         let mut indexes: Vec<_> = reports.keys().copied().collect();
-        indexes.sort_unstable();
+        order::sort(&mut indexes);
         indexes.into_iter().map(VfFacts::without_device).collect()
     }
     .into_iter()
@@ -125,7 +126,7 @@ fn assemble_pf(
         }
     })
     .collect();
-    vfs.sort_by_key(Vf::index);
+    order::sort_by_key(&mut vfs, Vf::index);
     Pf { facts, netdevs, vfs }
 }
 

@@ -11,6 +11,7 @@ use crate::engine::top::Row;
 use crate::model::inventory::Pf;
 use crate::model::text::printable;
 use crate::model::traffic::{Rates, short};
+use crate::order;
 
 /// What rows are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl Page {
         (height, width): (usize, usize),
     ) -> Vec<String> {
         let mut shown: Vec<&Row<'_>> = rows.iter().filter(|row| self.is_shown(row)).collect();
-        shown.sort_by(|a, b| self.order(a, b));
+        order::sort_by(&mut shown, |a, b| self.order(a, b));
         let room = height.saturating_sub(AROUND).max(1);
         self.first = self.first.min(shown.len().saturating_sub(room));
         let name = shown.iter().map(|(reading, _)| reading.vf.chars().count()).max().unwrap_or(0);

@@ -7,6 +7,7 @@ use crate::engine::store::Store;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
 use crate::model::inventory::{Inventory, Pf, Vf};
+use crate::order;
 
 /// Why none of them will do. That all are taken passes; what else they were refused for stays, and is
 /// said where all of them have it in common.
@@ -85,8 +86,8 @@ pub(super) fn candidates<K: Kernel + Store>(
                 let far = numa.is_some() && pf.facts.numa_node != *numa;
                 (far, pf.vfs_in_use(), vf.index(), pf.facts.device.clone())
             };
-            found.sort_by_cached_key(rank);
-            left_over.sort_by_cached_key(rank);
+            order::sort_by_key(&mut found, rank);
+            order::sort_by_key(&mut left_over, rank);
             found.extend(left_over);
             let devices: Result<Vec<_>> = found.into_iter().map(|(pf, vf)| of(pf, vf)).collect();
             Ok((devices?, true))

@@ -11,6 +11,7 @@ use crate::engine::store::Store;
 use crate::model::ids::{DeviceId, VfIndex};
 use crate::model::selector::Selector;
 use crate::model::stock::{PfName, State, Stock};
+use crate::order;
 
 /// After so many that were not to be had it is better to look at everything.
 const TRIES: usize = 4;
@@ -111,7 +112,7 @@ fn in_order(
         }
     }
     let sorted = |mut ranked: Vec<(Rank<'_>, &DeviceId)>| {
-        ranked.sort_unstable();
+        order::sort(&mut ranked);
         let candidate =
             |((_, _, _, pf), device): (Rank<'_>, &DeviceId)| (device.clone(), Some(pf.clone()));
         ranked.into_iter().map(candidate).collect()

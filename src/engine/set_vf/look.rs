@@ -10,6 +10,7 @@ use crate::model::ids::DeviceId;
 use crate::model::inventory::{Pf, Vf};
 use crate::model::plan::set_vf::{self, Item};
 use crate::model::usage::User;
+use crate::order;
 
 impl<K: Kernel + Store + Surroundings> Job<'_, K> {
     /// Keeps other changers away from each VF, in one order for all callers, so that no two wait for
@@ -20,7 +21,7 @@ impl<K: Kernel + Store + Surroundings> Job<'_, K> {
             return Ok(guards);
         }
         let mut order: Vec<&mut OneVf> = report.vfs.iter_mut().collect();
-        order.sort_by_key(|vf| (vf.device.clone(), vf.place.clone()));
+        order::sort_by_key(&mut order, |vf| (vf.device.clone(), vf.place.clone()));
         let mut pfs: Vec<DeviceId> = Vec::new();
         for vf in order {
             let (pf, timeout) = (&vf.place.0, self.options.timeout);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{Look, name_of};
 use crate::model::doctor::traces::{self, Kind, Trace};
+use crate::order;
 
 /// Directories of one kind, those that count first before the others: a file hides one of the same
 /// name in a later one. The ends of names that count; none: all do.
@@ -143,7 +144,7 @@ impl Look<'_> {
         let units: Vec<String> = wants.flat_map(|dir| self.paths(&dir)).collect();
         let mut names: Vec<String> = units.iter().map(|path| name_of(path).to_owned()).collect();
         names.retain(|name| name.ends_with(".service"));
-        names.sort_unstable();
+        order::sort(&mut names);
         names.dedup();
         names
     }

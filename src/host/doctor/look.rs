@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::model::doctor::Area;
 use crate::model::doctor::facts::Unseen;
+use crate::order;
 
 /// No configuration is nearly so long.
 const LONGEST: u64 = 1 << 20;
@@ -91,7 +92,7 @@ impl Look<'_> {
         };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
         let mut paths: Vec<String> = names.map(|name| format!("{dir}/{name}")).collect();
-        paths.sort_unstable();
+        order::sort(&mut paths);
         paths
     }
 }

@@ -29,9 +29,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// A message as a request of a kind (`RTM_*`).
-    pub fn new(kind: u16, message: &dyn Emitable) -> Self {
-        Self { kind, payload: bytes(message) }
+    /// Of a kind (`RTM_*`), which has a head of its own.
+    pub fn new(kind: u16, head: &dyn Emitable, attributes: &[DefaultNla]) -> Self {
+        Self { kind, payload: [bytes(head), bytes(&attributes)].concat() }
     }
 
     /// About an interface: its number, or 0 where the attributes name it or all are meant.
@@ -52,7 +52,7 @@ impl Request {
             change_mask: LinkFlags::from_bits_retain(mask),
             ..LinkHeader::default()
         };
-        Self { kind, payload: [bytes(&head), bytes(&attributes)].concat() }
+        Self::new(kind, &head, attributes)
     }
 
     /// Of generic netlink: the family's number, and a command of its.

@@ -5,6 +5,7 @@ use super::{Finding, Fix, Id, Severity, count};
 use crate::model::binding::{Cpu, NoIommu, Platform};
 use crate::model::inventory::Pf;
 use crate::model::text::shell_word;
+use crate::order;
 
 /// All that there is to say.
 pub fn judge(pfs: &[&Pf], platform: &Platform, facts: &Facts) -> Vec<Finding> {
@@ -106,7 +107,7 @@ fn covered(pf: &Pf) -> Option<Finding> {
 fn shared(pf: &Pf) -> Option<Finding> {
     let groups: Vec<u32> = pf.vfs.iter().filter_map(|vf| vf.facts.iommu_group).collect();
     let mut all: Vec<u32> = groups.iter().copied().chain(pf.facts.iommu_group).collect();
-    all.sort_unstable();
+    order::sort(&mut all);
     let group = all.windows(2).find(|two| two[0] == two[1] && groups.contains(&two[0]))?[0];
     let text = format!("its VFs share IOMMU group {group}: user space gets all of a group or none");
     let finding = Finding::new(Id::IommuGroupShared, Severity::Warning, pf.name(), text);

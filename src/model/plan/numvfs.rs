@@ -8,6 +8,7 @@ use crate::model::inventory::{Pf, Vf};
 use crate::model::record::Resize;
 use crate::model::step::Step;
 use crate::model::usage::User;
+use crate::order;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +211,7 @@ fn wanted(saved: &[SavedVf], request: &Request) -> Vec<SavedVf> {
         let known: Vec<_> = wanted.iter().map(|vf| vf.index.0).collect();
         let new = (0..count).filter(|index| !known.contains(index));
         wanted.extend(new.map(|index| SavedVf::with_driver(index, driver.clone())));
-        wanted.sort_by_key(|vf| vf.index);
+        order::sort_by_key(&mut wanted, |vf| vf.index);
     }
     wanted
 }

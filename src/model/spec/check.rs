@@ -3,6 +3,7 @@
 use super::{Numbers, PfSpec, Spec, VfsSpec};
 use crate::model::ids::VfIndex;
 use crate::model::link::VlanProto;
+use crate::order;
 
 impl Spec {
     /// What cannot be meant so, each with its place.
@@ -20,7 +21,7 @@ impl Spec {
         }
         let macs = self.pfs.iter().flat_map(|pf| &pf.vfs).filter_map(|vfs| vfs.mac);
         let mut macs: Vec<_> = macs.collect();
-        macs.sort_unstable();
+        order::sort(&mut macs);
         let twice = macs.windows(2).find(|two| two[0] == two[1]);
         faults.extend(twice.map(|two| format!("two VFs have the mac {}", two[0])));
         faults
@@ -55,7 +56,7 @@ impl PfSpec {
             .flatten()
             .flat_map(|range| [*range.start(), *range.end(), range.end().saturating_add(1)]);
         let mut numbers: Vec<u16> = ends.chain([0]).filter(|number| *number < last).collect();
-        numbers.sort_unstable();
+        order::sort(&mut numbers);
         numbers.dedup();
         numbers.into_iter().find_map(|number| {
             let fault = self.of_vf(VfIndex(number)).fault_as_a_whole()?;
