@@ -10,7 +10,7 @@ RELEASE_CARGO = env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS $(CARGO) --config "$
 TARGET := netlink
 SECONDS := 60
 
-.PHONY: help demo test unit vm soak lint docs picture bench fuzz fuzz-min build install deb rpm reproducible sbom clean
+.PHONY: help demo test unit vm soak lint docs picture bench size fuzz fuzz-min build install deb rpm reproducible sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,11 +51,14 @@ picture: ## Make docs/terminal.svg from a session in the lab
 	@tests/vm/lab --pfs 2 --timeout 300 --script tests/vm/session -- target/$(TRIPLE)/debug/sriovctl > target/session.txt
 	@target/$(TRIPLE)/debug/examples/picture < target/session.txt > docs/terminal.svg
 
-bench: ## Measure everything that BENCHMARKS.md tells, some ten minutes beside building; the last is one table
+bench: build ## Measure everything that BENCHMARKS.md tells, some ten minutes beside building; the last is one table
 	@tests/vm/setup
 	@$(CARGO) test --quiet --test vm -- counts::
-	@$(RELEASE_CARGO) bench --quiet --bench micro
-	@$(RELEASE_CARGO) bench --quiet --bench table
+	@$(RELEASE_CARGO) bench --quiet --profile measure --bench micro
+	@$(RELEASE_CARGO) bench --quiet --profile measure --bench table -- --binary $(RELEASE)
+
+size: build ## See that the binary has no more than 3 MiB
+	@test "$$(stat -c %s $(RELEASE))" -le 3145728 || { echo 'more than 3 MiB' >&2; false; }
 
 fuzz: ## Look for input that breaks a parser: TARGET=netlink SECONDS=60
 	@mkdir -p fuzz/target/corpus/$(TARGET)

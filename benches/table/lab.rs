@@ -7,7 +7,7 @@ use crate::measure;
 use crate::report::Row;
 
 pub fn rows(sriovctl: &str) -> Vec<Row> {
-    let floor = measure::compile("floor");
+    let floor = measure::compile("floor", "-static");
     let own = std::env::current_exe().expect("this program");
     let sriovctl = std::fs::canonicalize(sriovctl).expect("the program under test");
     let mut child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/lab"))

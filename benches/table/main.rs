@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
     let is_real = text.contains(&"--bench");
     let binary = text.windows(2).find(|two| two[0] == "--binary").map(|two| two[1]);
-    let sriovctl = binary.unwrap_or(env!("CARGO_BIN_EXE_sriovctl"));
+    let sriovctl = &measure::installed(binary.unwrap_or(env!("CARGO_BIN_EXE_sriovctl")));
     let parts: Vec<&&str> =
         text[1..].iter().filter(|arg| ["startup", "scale", "lab"].contains(arg)).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| **one == part);

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -138,12 +139,24 @@ pub fn in_turn(programs: &[&Program], rounds: usize) -> Vec<Times> {
     (0..programs.len()).map(of).collect()
 }
 
-/// Builds a C program, static as the one that it is compared with.
-pub fn compile(name: &str) -> String {
+/// Builds a C program: `-static`, or `-static-pie`, which starts wherever the kernel puts it, as sriovctl does.
+pub fn compile(name: &str, how: &str) -> String {
     let source = format!("{}/benches/{name}.c", env!("CARGO_MANIFEST_DIR"));
-    let program = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
-    let status = Command::new("gcc").args(["-O2", "-static", "-o", &program, &source]).status();
+    let program = format!("{}/{name}{how}", env!("CARGO_TARGET_TMPDIR"));
+    let status = Command::new("gcc").args(["-O2", how, "-o", &program, &source]).status();
     let status = status.expect("gcc can be started");
     assert!(status.success(), "gcc {source}: {status}, {:?}", status.signal());
-    program
+    installed(&program)
+}
+
+/// A copy, as an installed program is one: a linker writes its file in pieces, and so it lies in memory; a program that was
+/// written at once takes fewer page faults to start.
+pub fn installed(program: &str) -> String {
+    let name = Path::new(program).file_name().expect("a name").to_string_lossy();
+    let copy = format!("{}/installed-{name}", env!("CARGO_TARGET_TMPDIR"));
+    let bytes = std::fs::read(program).unwrap_or_else(|e| panic!("{program}: {e}"));
+    let _ = std::fs::remove_file(&copy);
+    std::fs::write(&copy, bytes).expect("a copy");
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    copy
 }

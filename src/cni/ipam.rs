@@ -1,26 +1,23 @@
 //! Delegation to an IPAM plugin (CNI specification, section 4): found in CNI_PATH, run with the
 //! same environment and input, its answer read in whichever version it speaks.
 
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command as Process, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::call::{Call, Command};
-use super::config::{Config, LONGEST};
+use super::config::Config;
 use super::failure::{Code, Failure};
 use super::fixipam;
 use super::reply::Reply;
+use super::talk::talk;
 use super::version::Version;
 
 /// A plugin that asks a server may take long; runtimes give up after some minutes.
 const WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);
-/// How long what it wrote before its end may take to come.
-const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// The plugin that a configuration names.
 pub struct Ipam<'a> {
@@ -216,49 +213,6 @@ struct Refused {
     failure: Failure,
 }
 
-/// Writes its input, reads its output, waits for its end; `None`: it takes too long.
-fn talk(
-    child: &mut Child,
-    input: &[u8],
-    within: Duration,
-) -> Option<(Vec<u8>, std::process::ExitStatus)> {
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let input = input.to_vec();
-    // Threads, since a plugin may answer before it has read everything; they end with it.
-    std::thread::spawn(move || {
-        // One that does not read its input answers all the same.
-        stdin.map(|mut stdin| stdin.write_all(&input))
-    });
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut stdout = stdout.map(|stdout| stdout.take(LONGEST as u64));
-        let mut part = [0; 4096];
-        // What could be read is judged by what it says.
-        while let Some(Ok(length @ 1..)) = stdout.as_mut().map(|stdout| stdout.read(&mut part)) {
-            if sender.send(part[..length].to_vec()).is_err() {
-                return; // nobody waits for it any more
-            }
-        }
-    });
-    let end = Instant::now() + within;
-    let mut text = Vec::new();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => {
-                // A child of its own may hold its output open for as long as it likes.
-                let end = Instant::now() + AFTERWARDS;
-                let left = || end.saturating_duration_since(Instant::now());
-                while let Ok(part) = receiver.recv_timeout(left()) {
-                    text.extend(part);
-                }
-                return Some((text, status));
-            }
-            Ok(None) if Instant::now() < end => std::thread::sleep(POLL),
-            _ => return None,
-        }
-    }
-}
-
 fn is_program(path: &Path) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
@@ -267,6 +221,7 @@ fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn a_plugin_that_leaves_a_child_behind_has_answered() {

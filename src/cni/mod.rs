@@ -18,6 +18,7 @@ mod ipam;
 mod log;
 mod reply;
 mod status;
+mod talk;
 mod version;
 
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! Many small reads at once: they wait for the kernel, not for each other.
 
 use std::num::NonZero;
-use std::thread::{available_parallelism, scope};
+use std::thread::{Builder, ScopedJoinHandle, available_parallelism, scope};
 
 /// Fewer items than this are done before a thread has started.
 const WORTH_A_THREAD: usize = 128;
@@ -21,13 +21,17 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
     scope(|scope| {
         let chunks = items.chunks(items.len().div_ceil(threads));
         let running: Vec<_> = chunks
-            .map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>()))
+            .map(|chunk| {
+                let all = move || chunk.iter().map(work).collect::<Vec<R>>();
+                // Where no more threads are allowed this one does it.
+                Builder::new().spawn_scoped(scope, all).map_err(|_| all())
+            })
             .collect();
         // A panic is a bug, and goes on as one.
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<R>>| {
+        let join = |thread: ScopedJoinHandle<'_, Vec<R>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        running.into_iter().flat_map(join).collect()
+        running.into_iter().flat_map(|part| part.map_or_else(|done| done, join)).collect()
     })
 }
 

@@ -112,14 +112,12 @@ fn read_pf(dir: &Path, device: DeviceId, class: Option<u32>) -> PfFacts {
 /// VFs by their `virtfnN` links, which cannot block; reading `sriov_numvfs` waits for whoever
 /// writes it.
 pub(super) fn list_vfs(pf: &Dir) -> Vec<Virtfn> {
-    let mut names = pf.names(".");
-    names.retain(|name| name.starts_with("virtfn"));
-    let virtfn = |link: &String| {
+    let virtfn = |link: String| {
         let index = VfIndex(link.strip_prefix("virtfn")?.parse().ok()?);
-        let device = pf.link_name(link).and_then(|name| DeviceId::new("pci", &name));
-        Some(Virtfn { index, link: link.clone(), device })
+        let device = pf.link_name(&link).and_then(|name| DeviceId::new("pci", &name));
+        Some(Virtfn { index, link, device })
     };
-    let mut vfs: Vec<Virtfn> = parallel::map(&names, virtfn).into_iter().flatten().collect();
+    let mut vfs: Vec<Virtfn> = pf.names(".").into_iter().filter_map(virtfn).collect();
     order::sort_by_key(&mut vfs, |vf| vf.index);
     vfs
 }

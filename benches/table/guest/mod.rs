@@ -25,13 +25,15 @@ pub fn run(sriovctl: &str, floor: &str) -> ExitCode {
     sh(&format!(
         "for n in 0 1 2; do echo {VFS} > /sys/class/net/eth$n/device/sriov_numvfs; ip link set eth$n up; done
         for n in $(seq 0 20); do ip netns add n$n; done
-        mkdir -p {BIN}; ln -s {sriovctl} {BIN}/sriov; ln -s {own} {BIN}/sleeper
-        ln -s $LAB_PROGRAMS/usr/lib/cni/* {BIN}/",
+        mkdir -p {BIN}; cp {sriovctl} {BIN}/sriovctl; cp {floor} {BIN}/floor; ln -s sriovctl {BIN}/sriov
+        cp $LAB_PROGRAMS/usr/lib/cni/{{static,host-local}} {BIN}/; ln -s {own} {BIN}/sleeper",
         own = own.display()
     ));
+    // From memory, as from a disk's cache: what the lab has of this machine comes through the emulator, page by page.
+    let (sriovctl, floor) = (format!("{BIN}/sriovctl"), format!("{BIN}/floor"));
     let parts: [fn(&str, &str) -> Vec<Row>; 3] = [floor::rows, parallel::rows, grow::rows];
     for part in parts {
-        part(sriovctl, floor).iter().for_each(Row::tell);
+        part(&sriovctl, &floor).iter().for_each(Row::tell);
     }
     ExitCode::SUCCESS
 }

@@ -177,10 +177,11 @@ pub(super) fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String, Option<IpA
     }
     let attrs = Attrs::new(&payload[RTMSG..]);
     let to = attrs.clone().find(RTA_DST).and_then(|to| address(to.value));
-    let destination = to.map_or_else(
-        || "default".to_owned(),
-        |to| format!("{to}/{}", head.destination_prefix_length),
-    );
+    let destination = match (to, head.destination_prefix_length) {
+        (Some(to), prefix) => format!("{to}/{prefix}"),
+        (None, 0) => "default".to_owned(),
+        (None, prefix) => format!("?/{prefix}"),
+    };
     let own = attrs.clone().find(RTA_OIF).and_then(Attr::u32);
     let own = own.map(|ifindex| (ifindex, next_hop(&attrs)));
     let several = attrs.find(RTA_MULTIPATH).map(|hops| next_hops(hops.value)).unwrap_or_default();
@@ -367,9 +368,11 @@ mod tests {
 
     #[test]
     fn an_attribute_that_nobody_can_read_hides_no_route() {
-        let whole = bytes(&to("10.9.0.0", 16, vec![RouteAttribute::Oif(5)]));
+        let own = vec![RouteAttribute::Destination(inet("10.9.0.0")), RouteAttribute::Oif(5)];
         let odd = [5, 0, 9, 0, 1, 0, 0, 0]; // ways of one byte
-        let message = [&whole[..], &odd].concat();
-        assert_eq!(parse_route(&message), Some(vec![(5, "default".to_owned(), None)]));
+        let message = [&bytes(&to("10.9.0.0", 16, own))[..], &odd].concat();
+        assert_eq!(parse_route(&message), Some(vec![(5, "10.9.0.0/16".to_owned(), None)]));
+        let without = bytes(&to("10.9.0.0", 16, vec![RouteAttribute::Oif(5)]));
+        assert_eq!(parse_route(&without), Some(vec![(5, "?/16".to_owned(), None)]));
     }
 }
