@@ -8,7 +8,10 @@
 //! | [`commands`] | DOOR for people | engine, the terminal |
 //! | [`cni`] | DOOR for container runtimes | engine, IPAM plugins |
 //!
-//! `main → {commands, cni} → engine → host → model`, never upward.
+//! `main → {commands, cni} → engine → host → model`, never upward. All of them sort by `order`.
+
+// See clippy.toml.
+#![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_methods))]
 
 pub mod cli;
 pub mod cni;

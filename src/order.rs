@@ -22,6 +22,7 @@ pub fn sort_by_key<T, K: Ord>(all: &mut [T], key: impl FnMut(&T) -> K) {
 }
 
 /// The places of `count` things as they are now, in the order in which they shall be.
+#[allow(clippy::disallowed_methods)] // the one
 fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by(|a, b| compare(*a, *b));
