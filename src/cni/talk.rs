@@ -76,37 +76,21 @@ impl Talk<'_> {
         let longest = if asks_again { NAP.min(left) } else { left };
         // Rounded up: a poll of 0 ms does not wait.
         let longest = u16::try_from(longest.as_millis() + 1).unwrap_or(u16::MAX);
-        let happened = {
-            let wanted = [
-                (self.stdin.as_ref().map(AsFd::as_fd), PollFlags::POLLOUT),
-                (self.stdout.as_ref().map(AsFd::as_fd), PollFlags::POLLIN),
-                (ended, PollFlags::POLLIN),
-            ];
-            let (mut polled, mut of) = (Vec::new(), Vec::new());
-            for (nth, (fd, flags)) in wanted.into_iter().enumerate() {
-                if let Some(fd) = fd {
-                    polled.push(PollFd::new(fd, flags));
-                    of.push(nth);
-                }
-            }
-            match poll(&mut polled, PollTimeout::from(longest)) {
-                Ok(_) => {}
-                Err(Errno::EINTR) => return Some(false),
-                Err(_) => return None,
-            }
-            let mut happened = [false; 3];
-            for (one, nth) in polled.iter().zip(of) {
-                happened[nth] = one.any().unwrap_or(true);
-            }
-            happened
-        };
-        if happened[0] {
-            self.say();
+        let stdin = self.stdin.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT));
+        let stdout = self.stdout.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+        let end = ended.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut polled: Vec<PollFd<'_>> = [stdin, stdout, end].into_iter().flatten().collect();
+        match poll(&mut polled, PollTimeout::from(longest)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Some(false),
+            Err(_) => return None,
         }
-        if happened[1] {
-            self.hear();
-        }
-        Some(happened[2] || asks_again)
+        let end = polled.last().filter(|_| ended.is_some());
+        let may_have_ended = asks_again || end.is_some_and(|end| end.any().unwrap_or(true));
+        // Neither waits where there is nothing to be done.
+        self.say();
+        self.hear();
+        Some(may_have_ended)
     }
 
     /// One that does not read its input answers all the same.

@@ -128,7 +128,7 @@ impl Host {
             if alt.iter().any(|alt| alt == name) {
                 let alt = [request::altnames(&[name.to_owned()])];
                 inside
-                    .request(Request::link(RTM_DELLINKPROP, ifindex, &alt), 0)
+                    .request(&Request::link(RTM_DELLINKPROP, ifindex, &alt), 0)
                     .map_err(|refused| self.refused(step, refused.errno))?;
             }
             self.patiently(step, timeout, || inside.change_link(ifindex, (0, IFF_UP), &named))?;
@@ -149,12 +149,14 @@ impl Host {
         let refused = |refused: Refused| self.refused(step, refused.errno);
         if !remove.is_empty() {
             let names = [request::altnames(remove)];
-            netlink.request(Request::link(RTM_DELLINKPROP, ifindex, &names), 0).map_err(refused)?;
+            netlink
+                .request(&Request::link(RTM_DELLINKPROP, ifindex, &names), 0)
+                .map_err(refused)?;
         }
         if !add.is_empty() {
             let names = [request::altnames(add)];
             let request = Request::link(RTM_NEWLINKPROP, ifindex, &names);
-            netlink.request(request, NLM_F_CREATE | NLM_F_EXCL).map_err(refused)?;
+            netlink.request(&request, NLM_F_CREATE | NLM_F_EXCL).map_err(refused)?;
         }
         Ok(Outcome::Changed)
     }
@@ -232,11 +234,11 @@ fn configure_there(
     }
     for cidr in &config.addresses {
         let request = address::add_address(ifindex, cidr.address, cidr.prefix);
-        netlink.request(request, NLM_F_CREATE | NLM_F_REPLACE)?;
+        netlink.request(&request, NLM_F_CREATE | NLM_F_REPLACE)?;
     }
     netlink.change_link(ifindex, (IFF_UP, IFF_UP), &[])?;
     for route in &config.routes {
-        match netlink.request(address::add_route(ifindex, route), NLM_F_CREATE) {
+        match netlink.request(&address::add_route(ifindex, route), NLM_F_CREATE) {
             Err(Refused { errno: libc_errno::EEXIST, .. }) => {} // the very same one is there
             done => done?,
         }

@@ -53,6 +53,6 @@ fn nsid(netlink: &mut Netlink, netns: &File) -> Option<i32> {
             _ => None,
         });
     };
-    netlink.ask(Request::new(RTM_GETNSID, &request, &[]), read).ok()?;
+    netlink.ask(&Request::new(RTM_GETNSID, &request, &[]), read).ok()?;
     found
 }

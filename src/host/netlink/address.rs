@@ -162,7 +162,7 @@ pub(super) fn parse_address(payload: &[u8]) -> Option<(u32, String)> {
 pub(super) fn parse_tentative(payload: &[u8]) -> Option<(u32, IpAddr)> {
     let head = AddressHeader::parse(payload).ok()?;
     let attrs = Attrs::new(&payload[IFADDRMSG..]);
-    let flags = attrs.clone().find(IFA_FLAGS).and_then(Attr::u32).unwrap_or(0);
+    let flags = attrs.find(IFA_FLAGS).and_then(Attr::u32).unwrap_or(0);
     let is_probed =
         head.flags.contains(AddressHeaderFlags::Tentative) || flags & IFA_F_TENTATIVE != 0;
     let own = attrs.find(IFA_ADDRESS).and_then(|is| address(is.value))?;
@@ -176,13 +176,13 @@ pub(super) fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String, Option<IpA
         return None;
     }
     let attrs = Attrs::new(&payload[RTMSG..]);
-    let to = attrs.clone().find(RTA_DST).and_then(|to| address(to.value));
+    let to = attrs.find(RTA_DST).and_then(|to| address(to.value));
     let destination = match (to, head.destination_prefix_length) {
         (Some(to), prefix) => format!("{to}/{prefix}"),
         (None, 0) => "default".to_owned(),
         (None, prefix) => format!("?/{prefix}"),
     };
-    let own = attrs.clone().find(RTA_OIF).and_then(Attr::u32);
+    let own = attrs.find(RTA_OIF).and_then(Attr::u32);
     let own = own.map(|ifindex| (ifindex, next_hop(&attrs)));
     let several = attrs.find(RTA_MULTIPATH).map(|hops| next_hops(hops.value)).unwrap_or_default();
     let all = own.into_iter().chain(several);
@@ -190,9 +190,9 @@ pub(super) fn parse_route(payload: &[u8]) -> Option<Vec<(u32, String, Option<IpA
 }
 
 fn next_hop(attrs: &Attrs<'_>) -> Option<IpAddr> {
-    let gateway = attrs.clone().find(RTA_GATEWAY).and_then(|via| address(via.value));
+    let gateway = attrs.find(RTA_GATEWAY).and_then(|via| address(via.value));
     // Through a gateway of the other family: that stands before its address.
-    let via = || attrs.clone().find(RTA_VIA).and_then(|via| address(via.value.get(2..)?));
+    let via = || attrs.find(RTA_VIA).and_then(|via| address(via.value.get(2..)?));
     gateway.or_else(via)
 }
 
@@ -226,8 +226,8 @@ mod tests {
         bytes
     }
 
-    fn payload(request: Request) -> Vec<u8> {
-        request.into_bytes(0, 1).split_off(16)
+    fn payload(request: &Request) -> Vec<u8> {
+        request.to_bytes(0, 1).split_off(16)
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn addresses_are_written_as_the_library_does() {
         let v4 = [both("10.1.2.3"), vec![AddressAttribute::Broadcast([10, 1, 3, 255].into())]];
-        let of = |address, prefix| payload(add_address(7, ip(address), prefix));
+        let of = |address, prefix| payload(&add_address(7, ip(address), prefix));
         assert_eq!(of("10.1.2.3", 23), bytes(&message("10.1.2.3", 23, v4.concat())));
         // Two ends have no broadcast.
         assert_eq!(of("10.1.2.3", 31), bytes(&message("10.1.2.3", 31, both("10.1.2.3"))));
@@ -322,16 +322,16 @@ mod tests {
             RouteAttribute::Table(1000),
             RouteAttribute::Metrics(vec![RouteMetric::Mtu(1400), RouteMetric::Advmss(1300)]),
         ];
-        assert_eq!(payload(add_route(7, &route)), bytes(&to("10.9.0.0", 16, all)));
+        assert_eq!(payload(&add_route(7, &route)), bytes(&to("10.9.0.0", 16, all)));
 
         route.to = Cidr { address: ip("::"), prefix: 0 };
         (route.via, route.options) = (None, RouteOptions::default());
         let mut default = to("::", 0, vec![RouteAttribute::Oif(7)]);
         default.header.scope = RouteScope::Link;
-        assert_eq!(payload(add_route(7, &route)), bytes(&default));
+        assert_eq!(payload(&add_route(7, &route)), bytes(&default));
         route.options.scope = Some(200);
         default.header.scope = RouteScope::Site;
-        assert_eq!(payload(add_route(7, &route)), bytes(&default));
+        assert_eq!(payload(&add_route(7, &route)), bytes(&default));
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl<'a> Attrs<'a> {
     }
 
     /// The first attribute of a kind.
-    pub fn find(mut self, kind: u16) -> Option<Attr<'a>> {
-        Iterator::find(&mut self, |attr| attr.kind == kind)
+    pub fn find(&self, kind: u16) -> Option<Attr<'a>> {
+        Iterator::find(&mut self.clone(), |attr| attr.kind == kind)
     }
 }
 

@@ -42,7 +42,7 @@ impl Devlink {
         let mut netlink = Netlink::generic()?;
         let name = [text(CTRL_ATTR_FAMILY_NAME, "devlink")];
         let request = Request::generic(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name);
-        let family = ask(&mut netlink, request, |attrs| {
+        let family = ask(&mut netlink, &request, |attrs| {
             attrs.find(CTRL_ATTR_FAMILY_ID).and_then(|id| id.u16_at(0))
         });
         Ok(family.ok().flatten().map(|family| Self { netlink, family }))
@@ -66,7 +66,7 @@ impl Devlink {
         let value = DefaultNla::new(DEVLINK_ATTR_ESWITCH_MODE, value.to_ne_bytes().to_vec());
         let [bus, name] = named(device);
         let request = Request::generic(self.family, DEVLINK_CMD_ESWITCH_SET, &[bus, name, value]);
-        ask(&mut self.netlink, request, |_| None::<()>).map(drop)
+        ask(&mut self.netlink, &request, |_| None::<()>).map(drop)
     }
 
     /// The running version of the device's main firmware (`fw`, else the first that is named so).
@@ -78,15 +78,15 @@ impl Devlink {
         &mut self,
         command: u8,
         device: &DeviceId,
-        read: impl Fn(Attrs<'_>) -> Option<T>,
+        read: impl Fn(&Attrs<'_>) -> Option<T>,
     ) -> Option<T> {
         let request = Request::generic(self.family, command, &named(device));
         // A driver without this command refuses; that only means "unknown".
-        ask(&mut self.netlink, request, read).ok().flatten()
+        ask(&mut self.netlink, &request, read).ok().flatten()
     }
 }
 
-pub(super) fn mode(attrs: Attrs<'_>) -> Option<String> {
+pub(super) fn mode(attrs: &Attrs<'_>) -> Option<String> {
     let mode = attrs.find(DEVLINK_ATTR_ESWITCH_MODE).and_then(|mode| mode.u16_at(0))?;
     Some(match mode {
         0 => "legacy".to_owned(),
@@ -96,8 +96,8 @@ pub(super) fn mode(attrs: Attrs<'_>) -> Option<String> {
     })
 }
 
-pub(super) fn firmware(attrs: Attrs<'_>) -> Option<String> {
-    let running = attrs.filter(|attr| attr.kind == DEVLINK_ATTR_INFO_VERSION_RUNNING);
+pub(super) fn firmware(attrs: &Attrs<'_>) -> Option<String> {
+    let running = attrs.clone().filter(|attr| attr.kind == DEVLINK_ATTR_INFO_VERSION_RUNNING);
     let text = |attr: Attr<'_>, kind| attr.nested().find(kind).map(Attr::text);
     let versions: Vec<(String, String)> = running
         .filter_map(|attr| {
@@ -112,13 +112,13 @@ pub(super) fn firmware(attrs: Attrs<'_>) -> Option<String> {
 
 fn ask<T>(
     netlink: &mut Netlink,
-    request: Request,
-    read: impl Fn(Attrs<'_>) -> Option<T>,
+    request: &Request,
+    read: impl Fn(&Attrs<'_>) -> Option<T>,
 ) -> std::result::Result<Option<T>, Refused> {
     let mut found = None;
     netlink.exchange(request, NLM_F_ACK, &mut |_, payload| {
         let attrs = Attrs::new(payload.get(GENLMSGHDR..).unwrap_or_default());
-        found = read(attrs).or(found.take());
+        found = read(&attrs).or(found.take());
     })?;
     Ok(found)
 }

@@ -85,8 +85,8 @@ pub fn set_and_read(index: VfIndex, attr: VfAttr) -> VfSettings {
 fn of_devlink(payload: &[u8]) {
     let attrs = || Attrs::new(payload.get(devlink::GENLMSGHDR..).unwrap_or_default());
     assert!(attrs().count() * super::attrs::HEADER <= payload.len());
-    assert_eq!(devlink::mode(attrs()), devlink::mode(attrs()));
-    let firmware = devlink::firmware(attrs());
+    assert_eq!(devlink::mode(&attrs()), devlink::mode(&attrs()));
+    let firmware = devlink::firmware(&attrs());
     assert!(firmware.as_ref().is_none_or(|version| !version.contains('\0')));
-    assert_eq!(devlink::firmware(attrs()), firmware);
+    assert_eq!(devlink::firmware(&attrs()), firmware);
 }

@@ -139,13 +139,13 @@ impl Netlink {
     /// One interface with its VFs.
     pub fn link(&mut self, ifindex: u32) -> std::result::Result<Link, Refused> {
         let mask = request::wanted(RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
-        self.get_link(Request::link(RTM_GETLINK, ifindex, &[mask]))
+        self.get_link(&Request::link(RTM_GETLINK, ifindex, &[mask]))
     }
 
     /// The interface of a name, without its VFs.
     pub fn link_named(&mut self, name: &str) -> std::result::Result<Link, Refused> {
         let mask = request::wanted(RTEXT_FILTER_SKIP_STATS);
-        self.get_link(Request::link(RTM_GETLINK, 0, &[request::name(name), mask]))
+        self.get_link(&Request::link(RTM_GETLINK, 0, &[request::name(name), mask]))
     }
 
     /// Whether an interface is called so, be it by an altname.
@@ -157,7 +157,7 @@ impl Netlink {
         }
     }
 
-    fn get_link(&mut self, request: Request) -> std::result::Result<Link, Refused> {
+    fn get_link(&mut self, request: &Request) -> std::result::Result<Link, Refused> {
         let mut found = None;
         self.exchange(request, 0, &mut |_, payload| {
             found = link::parse(payload).or(found.take());
@@ -182,7 +182,7 @@ impl Netlink {
         attributes: &[DefaultNla],
     ) -> std::result::Result<(), Refused> {
         let request = Request::link_with_flags(RTM_SETLINK, ifindex, (flags, mask), attributes);
-        self.request(request, 0)
+        self.request(&request, 0)
     }
 
     /// Brings up the interface of a name.
@@ -193,14 +193,14 @@ impl Netlink {
     /// Sends a request that is answered by one message.
     pub fn ask(
         &mut self,
-        request: Request,
+        request: &Request,
         read: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<(), Refused> {
         self.exchange(request, 0, read).map(drop)
     }
 
     /// Sends a request that is only acknowledged.
-    pub fn request(&mut self, request: Request, flags: u16) -> std::result::Result<(), Refused> {
+    pub fn request(&mut self, request: &Request, flags: u16) -> std::result::Result<(), Refused> {
         self.exchange(request, NLM_F_ACK | flags, &mut |_, _| {}).map(drop)
     }
 
@@ -212,10 +212,9 @@ impl Netlink {
     ) -> std::result::Result<Vec<T>, Refused> {
         for _ in 0..DUMP_TRIES {
             let mut found = Vec::new();
-            let interrupted =
-                self.exchange(request.clone(), NLM_F_DUMP, &mut |kind, payload| {
-                    found.extend(parse(kind, payload));
-                })?;
+            let interrupted = self.exchange(request, NLM_F_DUMP, &mut |kind, payload| {
+                found.extend(parse(kind, payload));
+            })?;
             if !interrupted {
                 return Ok(found);
             }
@@ -231,13 +230,13 @@ impl Netlink {
     /// interrupted.
     pub fn exchange(
         &mut self,
-        request: Request,
+        request: &Request,
         flags: u16,
         each: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<bool, Refused> {
         self.sequence += 1;
         self.is_waiting = true;
-        let bytes = request.into_bytes(flags, self.sequence);
+        let bytes = request.to_bytes(flags, self.sequence);
         self.socket.send(&bytes, 0).map_err(|error| Refused::io(&error))?;
 
         match BUFFER.try_lock() {

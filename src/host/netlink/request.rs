@@ -22,7 +22,7 @@ pub const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 pub const RTEXT_FILTER_VF: u32 = 1;
 
 /// A request, without what the socket adds: flags and sequence number.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
     kind: u16,
     payload: Vec<u8>,
@@ -62,7 +62,7 @@ impl Request {
     }
 
     /// As it is sent.
-    pub(super) fn into_bytes(self, flags: u16, sequence: u32) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, flags: u16, sequence: u32) -> Vec<u8> {
         let mut head = NetlinkHeader::default();
         head.message_type = self.kind;
         head.flags = NLM_F_REQUEST | flags;
@@ -70,7 +70,7 @@ impl Request {
         let length = head.buffer_len() + self.payload.len();
         // What is longer than a number of 32 bits nobody can build.
         head.length = u32::try_from(length).unwrap_or(u32::MAX);
-        [bytes(&head), self.payload].concat()
+        [&bytes(&head)[..], &self.payload].concat()
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
         let attributes = [name_of("eth0"), wanted(RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS)];
         let request = Request::link(RTM_GETLINK, 0, &attributes);
         assert_eq!(
-            request.into_bytes(0x300, 7),
+            request.to_bytes(0x300, 7),
             whole(RouteNetlinkMessage::GetLink(message), 0x300, 7)
         );
     }
@@ -192,7 +192,7 @@ mod tests {
         message.header.change_mask = LinkFlags::Up | LinkFlags::Promisc;
         let attributes = [netns(&std::io::stdin()), name_of("a-name"), mac(own), mtu(9000)];
         let request = Request::link_with_flags(RTM_SETLINK, 5, (1, 0x101), &attributes);
-        assert_eq!(request.into_bytes(4, 9), whole(RouteNetlinkMessage::SetLink(message), 4, 9));
+        assert_eq!(request.to_bytes(4, 9), whole(RouteNetlinkMessage::SetLink(message), 4, 9));
     }
 
     #[test]
@@ -201,20 +201,20 @@ mod tests {
         let list = attrs.map(|attr| vf::record(VfIndex(3), attr)).to_vec();
         let request = Request::link(RTM_SETLINK, 2, &[vf::set(VfIndex(3), &attrs)]);
         let message = of_link(2, vec![LinkAttribute::VfInfoList(list)]);
-        assert_eq!(request.into_bytes(4, 1), whole(RouteNetlinkMessage::SetLink(message), 4, 1));
+        assert_eq!(request.to_bytes(4, 1), whole(RouteNetlinkMessage::SetLink(message), 4, 1));
 
         let names = ["one".to_owned(), "another".to_owned()];
         let props = names.iter().cloned().map(Prop::AltIfName).collect();
         let message = of_link(2, vec![LinkAttribute::PropList(props)]);
         let request = Request::link(108, 2, &[altnames(&names)]);
         let whole = whole(RouteNetlinkMessage::NewLinkProp(message), 4, 1);
-        assert_eq!(request.into_bytes(4, 1), whole);
+        assert_eq!(request.to_bytes(4, 1), whole);
     }
 
     #[test]
     fn a_generic_request_is_a_command_and_attributes() {
         let request = Request::generic(0x15, 29, &[text(1, "pci")]);
-        let bytes = request.into_bytes(0, 3);
+        let bytes = request.to_bytes(0, 3);
         let head = [28, 0, 0, 0, 0x15, 0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0];
         let rest = [29, 1, 0, 0, 8, 0, 1, 0, b'p', b'c', b'i', 0];
         assert_eq!(bytes, [&head[..], &rest].concat());
