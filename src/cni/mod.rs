@@ -141,7 +141,7 @@ fn versions() -> Value {
 }
 
 fn answer(out: &mut dyn Write, document: &Value) -> ExitCode {
-    print(out, &(printable_json(document.to_string()) + "\n"))
+    print(out, &(printable_json(&document.to_string()) + "\n"))
 }
 
 fn print(out: &mut dyn Write, text: &str) -> ExitCode {
@@ -152,8 +152,8 @@ fn print(out: &mut dyn Write, text: &str) -> ExitCode {
 }
 
 fn refuse(out: &mut dyn Write, failure: &Failure, version: Version) -> ExitCode {
-    let text = printable_json(failure.to_json(version).to_string());
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let text = failure.to_json(version).to_string();
+    let _ = writeln!(out, "{}", printable_json(&text)).and_then(|()| out.flush());
     ExitCode::FAILURE
 }
 

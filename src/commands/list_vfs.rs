@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::console::Console;
@@ -79,9 +79,22 @@ const COUNTERS: &[Column<VfRow>] = &[
 
 /// The JSON document, see `schemas/`.
 #[derive(Serialize)]
-struct Document<'a> {
+struct Document<T> {
     schema_version: u32,
-    vfs: &'a [VfRow],
+    vfs: T,
+}
+
+/// Rows that are made one by one: of thousands each is needed once, where they are not sorted.
+struct Rows<'a> {
+    vfs: &'a [(&'a Pf, &'a Vf)],
+    knows_usage: bool,
+}
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let row = |(pf, vf): &(&Pf, &Vf)| VfRow::new(pf, vf, self.knows_usage);
+        serializer.collect_seq(self.vfs.iter().map(row))
+    }
 }
 
 /// Prints the list.
@@ -100,28 +113,31 @@ pub fn run<K: Kernel>(
     }
 
     let found = select(&inventory, args)?;
-    let is_wanted = |(_, vf): &&(&Pf, &Vf)| {
+    let count = found.len();
+    let is_wanted = |(_, vf): &(&Pf, &Vf)| {
         args.driver.as_ref().is_none_or(|driver| vf.facts.driver.as_ref() == Some(driver))
             && (!args.free || vf.users.is_empty())
             && (!args.in_use || !vf.users.is_empty())
     };
-    let mut rows: Vec<VfRow> = found
-        .iter()
-        .filter(is_wanted)
-        .map(|(pf, vf)| VfRow::new(pf, vf, inventory.knows_usage))
-        .collect();
+    let found: Vec<(&Pf, &Vf)> = found.into_iter().filter(is_wanted).collect();
+    let (form, headers) = (args.list.form(), !args.list.no_headers);
+    if form == Form::Json && args.list.sort.is_none() {
+        let vfs = Rows { vfs: &found, knows_usage: inventory.knows_usage };
+        return write_json(out, &Document { schema_version: 1, vfs });
+    }
+    let row = |(pf, vf): &(&Pf, &Vf)| VfRow::new(pf, vf, inventory.knows_usage);
+    let mut rows: Vec<VfRow> = found.iter().map(row).collect();
     let columns = columns(&rows, args);
     if let Some(by) = &args.list.sort {
         table::sort(&mut rows, &columns, by)?;
     }
-    let (form, headers) = (args.list.form(), !args.list.no_headers);
     match form {
         Form::Json => write_json(out, &Document { schema_version: 1, vfs: &rows }),
         Form::Jsonl => table::write_jsonl(out, &rows),
         Form::Csv => table::write_csv(out, console, &rows, &columns, headers),
         Form::Name => table::write_names(out, console, rows.iter().map(|row| row.vf.as_str())),
         Form::Table | Form::Wide if rows.is_empty() => {
-            nothing_to_show(&inventory, found.len(), args);
+            nothing_to_show(&inventory, count, args);
             Ok(())
         }
         Form::Table | Form::Wide => {

@@ -37,10 +37,11 @@ use crate::engine::{Kernel, NetnsChoice, Surroundings};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::MacAddr;
 use crate::model::inventory::Inventory;
+use crate::model::json;
 use crate::model::link::{LinkState, VfSettings, VlanProto, VlanTag};
 use crate::model::rights::{self, Rights};
 use crate::model::step::Step;
-use crate::model::text::{printable, printable_json};
+use crate::model::text::printable;
 
 use self::console::Console;
 use self::say::line;
@@ -206,10 +207,7 @@ fn writing(error: &std::io::Error) -> Error {
 
 /// Writes one JSON document, indented.
 fn write_json(out: &mut dyn Write, value: &impl serde::Serialize) -> Result<()> {
-    serde_json::to_string_pretty(value)
-        .map_err(std::io::Error::from)
-        .and_then(|text| writeln!(out, "{}", printable_json(text)))
-        .map_err(|error| writing(&error))
+    json::write(out, value).map_err(|error| writing(&error))
 }
 
 /// "Free" must not be said where nobody could tell.

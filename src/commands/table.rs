@@ -12,7 +12,8 @@ use super::console::Console;
 use super::writing;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{MacAddr, PciAddress};
-use crate::model::text::{printable, printable_json};
+use crate::model::json;
+use crate::model::text::printable;
 use crate::order;
 
 /// What a cell means, which its colour says.
@@ -284,12 +285,7 @@ fn fit<R>(shown: &mut Vec<&Column<R>>, rows: &[R], width: Option<u16>) {
 
 /// Writes one JSON object a line.
 pub fn write_jsonl<R: Serialize>(out: &mut dyn Write, rows: &[R]) -> Result<()> {
-    rows.iter().try_for_each(|row| {
-        serde_json::to_string(row)
-            .map_err(std::io::Error::from)
-            .and_then(|text| writeln!(out, "{}", printable_json(text)))
-            .map_err(|error| writing(&error))
-    })
+    rows.iter().try_for_each(|row| json::write_line(out, row)).map_err(|error| writing(&error))
 }
 
 /// Writes names, a line each. Programs get them as they are, to give them back; a terminal does not.

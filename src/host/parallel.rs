@@ -10,19 +10,24 @@ const MOST_THREADS: usize = 8;
 
 /// `work` on each item, in the items' order.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    in_parts(items, |part| part.iter().map(&work).collect())
+}
+
+/// `work` on parts of the items, one for each thread; what it makes of them, in the items' order.
+pub fn in_parts<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
     // How many processors there are is asked for only where it matters: that reads files.
     let worth = items.len() / WORTH_A_THREAD;
     let processors = || available_parallelism().map_or(1, NonZero::get);
     let threads = if worth < 2 { 1 } else { worth.min(MOST_THREADS).min(processors()) };
     if threads == 1 {
-        return items.iter().map(work).collect();
+        return work(items);
     }
     let work = &work;
     scope(|scope| {
         let chunks = items.chunks(items.len().div_ceil(threads));
         let running: Vec<_> = chunks
             .map(|chunk| {
-                let all = move || chunk.iter().map(work).collect::<Vec<R>>();
+                let all = move || work(chunk);
                 // Where no more threads are allowed this one does it.
                 Builder::new().spawn_scoped(scope, all).map_err(|_| all())
             })

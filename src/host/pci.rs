@@ -32,6 +32,13 @@ pub(super) struct Virtfn {
     pub device: Option<DeviceId>,
 }
 
+/// A PF, its directory, and its VFs' names.
+struct FoundPf {
+    pf: PfFacts,
+    dir: Dir,
+    vfs: Vec<Virtfn>,
+}
+
 /// What a VF's directory says.
 struct Found {
     vf: VfFacts,
@@ -45,30 +52,15 @@ pub fn read(root: &Path, scope: Scope, with_links: bool) -> Result<Devices> {
     let names = sysfs::names_or_error(&path)?;
     let mut devices = Devices { pfs: Vec::new(), node_aliases: HashMap::new(), links: Vec::new() };
     let Some(bus) = Dir::open(&path) else { return Ok(devices) };
-    let mut dirs = Vec::new();
-    let mut virtfns: Vec<Vec<Virtfn>> = Vec::new();
-    // A VF mostly comes after its PF, and is none itself: most devices need not be looked at.
-    let mut known = HashSet::new();
-    for name in &names {
-        // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.
-        if known.contains(name.as_str()) || !bus.has(&format!("{name}/sriov_totalvfs")) {
-            continue;
-        }
-        let Ok(address) = name.parse::<PciAddress>() else { continue };
-        let Some(dir) = bus.dir(name) else { continue }; // it has gone meanwhile
-        let class = dir.hex("class");
-        if !scope.all_classes && class.is_some_and(|class| class >> 16 != 0x02) {
-            continue;
-        }
-        let pf = read_pf(&path.join(name), address.into(), class);
+    let (mut dirs, mut virtfns) = (Vec::new(), Vec::new());
+    let find = |names: &[String]| find_pfs(names, &bus, &path, scope);
+    for FoundPf { pf, dir, vfs } in parallel::in_parts(&names, find) {
         if with_links {
             devices.links.extend(links::of_device(&dir, ".", &pf.device, false));
         }
-        let vfs = list_vfs(&dir);
-        known.extend(vfs.iter().filter_map(|vf| Some(vf.device.as_ref()?.name().to_owned())));
-        virtfns.push(vfs);
         devices.pfs.push(pf);
         dirs.push(dir);
+        virtfns.push(vfs);
     }
     read_vfs(&mut devices, &dirs, virtfns, scope, with_links);
     if !scope.models {
@@ -81,6 +73,30 @@ pub fn read(root: &Path, scope: Scope, with_links: bool) -> Result<Devices> {
         pf.vf_model = vf_id(pf).and_then(|id| names.model(id));
     }
     Ok(devices)
+}
+
+/// The PFs among devices of the bus.
+fn find_pfs(names: &[String], bus: &Dir, path: &Path, scope: Scope) -> Vec<FoundPf> {
+    let mut found = Vec::new();
+    // A VF mostly comes after its PF, and is none itself: most devices need not be looked at.
+    let mut known = HashSet::new();
+    for name in names {
+        // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.
+        if known.contains(name.as_str()) || !bus.has(&format!("{name}/sriov_totalvfs")) {
+            continue;
+        }
+        let Ok(address) = name.parse::<PciAddress>() else { continue };
+        let Some(dir) = bus.dir(name) else { continue }; // it has gone meanwhile
+        let class = dir.hex("class");
+        if !scope.all_classes && class.is_some_and(|class| class >> 16 != 0x02) {
+            continue;
+        }
+        let pf = read_pf(&path.join(name), address.into(), class);
+        let vfs = list_vfs(&dir);
+        known.extend(vfs.iter().filter_map(|vf| Some(vf.device.as_ref()?.name().to_owned())));
+        found.push(FoundPf { pf, dir, vfs });
+    }
+    found
 }
 
 fn vf_id(pf: &PfFacts) -> Option<PciId> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Host;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::DeviceId;
+use crate::model::json;
 use crate::model::persist::Persistent;
 use crate::model::record::FORMAT;
 use crate::model::step::Outcome;
@@ -54,10 +55,10 @@ impl Host {
         };
         let program = std::env::current_exe()
             .map_err(|error| Error::io("finding the path of this program", &error))?;
-        let text = serde_json::to_string_pretty(kept)
+        let text = json::text(kept)
             .map_err(|error| Error::new(Kind::Failed, format!("writing a binding: {error}")))?;
         let changed = [
-            write_whole(&path, &(text + "\n"))?,
+            write_whole(&path, &text)?,
             write_whole(&rules, &kept.udev_rules(&program.display().to_string()))?,
         ];
         Ok(if changed.contains(&true) { Outcome::Changed } else { Outcome::AlreadySo })

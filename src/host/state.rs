@@ -14,6 +14,7 @@ use super::{Host, calls, parallel, sysfs};
 use crate::engine::store::{Shelf, Store, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{DeviceId, PciAddress};
+use crate::model::json;
 use crate::model::plan::attach::Moment;
 use crate::model::record::{FORMAT, Owner, Record, Resize};
 use crate::order;
@@ -69,9 +70,9 @@ impl Host {
         device: &DeviceId,
         record: &impl serde::Serialize,
     ) -> Result<()> {
-        let text = serde_json::to_vec_pretty(record)
+        let text = json::text(record)
             .map_err(|error| Error::new(Kind::Failed, format!("writing a record: {error}")))?;
-        self.make_state_dir(kind)?.write_to_disk(&file_name(device), &text, 0o600)
+        self.make_state_dir(kind)?.write_to_disk(&file_name(device), text.as_bytes(), 0o600)
     }
 
     /// The record of a kind, or why it is none; `None`: there is no file.

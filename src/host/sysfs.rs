@@ -1,9 +1,11 @@
 //! Reading sysfs: small files, and links whose last part is a name.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -15,7 +17,7 @@ use rustix::fs::{Access, AtFlags, RawDir};
 use crate::error::{Error, Result, libc_errno};
 use crate::order;
 
-/// Longer than any attribute that is read here.
+/// Longer than any attribute that is read here, and than any link (PATH_MAX).
 const LONGEST: usize = 4096;
 
 /// A directory that is read from: paths are resolved once, not again for every file in it.
@@ -68,7 +70,10 @@ impl Dir {
 
     /// The last part of what a link points at: the name of a driver, group or device.
     pub fn link_name(&self, name: &str) -> Option<String> {
-        last_part(Path::new(&nix::fcntl::readlinkat(&self.0, name).ok()?))
+        // No link is longer. Not nix's, which takes that much memory for each.
+        let mut target = [const { MaybeUninit::uninit() }; LONGEST];
+        let (target, _) = rustix::fs::readlinkat_raw(&self.0, name, &mut target).ok()?;
+        last_part(Path::new(OsStr::from_bytes(target)))
     }
 
     /// Names in a directory in it, sorted; none where it is missing.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod facts;
 pub mod ids;
 pub mod inventory;
+pub mod json;
 pub mod link;
 pub mod neighbour;
 pub mod persist;

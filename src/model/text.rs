@@ -28,10 +28,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// A JSON document with what is not harmless as JSON's own escapes: it says the same, but can be
 /// looked at. (JSON itself only demands that of characters below U+0020.)
-pub fn printable_json(document: String) -> String {
-    // Outside of strings there is nothing but ASCII, and of control characters only line feeds.
-    if document.bytes().all(|byte| byte < 0x7f) {
-        return document;
+pub fn printable_json(document: &str) -> Cow<'_, str> {
+    if is_below_delete(document.as_bytes()) {
+        return Cow::Borrowed(document);
     }
     let mut shown = String::with_capacity(document.len() + 8);
     for c in document.chars() {
@@ -43,7 +42,20 @@ pub fn printable_json(document: String) -> String {
             let _ = write!(shown, "\\u{unit:04x}"); // a String takes everything
         }
     }
-    shown
+    Cow::Owned(shown)
+}
+
+/// Whether all of a JSON document is ASCII below U+007F: outside of strings nothing else is, and of control characters
+/// only line feeds. Eight bytes at a time: lists are megabytes, and nearly always so.
+fn is_below_delete(document: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    let (words, rest) = document.as_chunks::<8>();
+    let is_plain = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        // No byte of UTF-8 is 0xff: none of these sums is carried into the next byte.
+        (word | word.wrapping_add(ONES)) & (ONES << 7) == 0
+    };
+    words.iter().all(is_plain) && rest.iter().all(|byte| *byte < 0x7f)
 }
 
 /// One word of a shell command: as it is where a shell takes it so, else quoted, and in bash's
@@ -99,10 +111,23 @@ mod tests {
     #[test]
     fn json_says_the_same_and_can_be_looked_at() {
         let value = serde_json::json!({ "name": HOSTILE, "other": "δ" });
-        let text = printable_json(format!("{value:#}"));
+        let document = format!("{value:#}");
+        let text = printable_json(&document);
         assert!(text.chars().all(|c| c == '\n' || is_harmless(c)), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
         assert!(text.contains('δ') && text.contains("\\u202e") && text.contains("\\udb40\\udc41"));
+    }
+
+    #[test]
+    fn json_is_looked_at_byte_by_byte() {
+        for odd in ["\u{7f}", "\u{80}", "\u{7ff}", "\u{202e}", "\u{10ffff}"] {
+            for before in 0..20 {
+                let text = format!("{}{odd}{}", "~".repeat(before), "~".repeat(20 - before));
+                assert!(!is_below_delete(text.as_bytes()), "{text:?}");
+            }
+        }
+        let plain: String = (1..0x7f).map(char::from).collect();
+        (0..plain.len()).for_each(|from| assert!(is_below_delete(&plain.as_bytes()[from..])));
     }
 
     #[test]
