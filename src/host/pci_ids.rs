@@ -1,6 +1,8 @@
 //! Names of devices from the host's own PCI id list, scanned for just the ids that are wanted.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use crate::model::ids::PciId;
@@ -8,6 +10,9 @@ use crate::model::ids::PciId;
 /// Where distributions keep the list.
 const PLACES: [&str; 3] =
     ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "usr/share/pci.ids"];
+
+/// Bytes that are read at once: the list has more than a million, and is not in memory whole.
+const PIECE: usize = 32 << 10;
 
 /// Names of some devices.
 #[derive(Debug, Default)]
@@ -23,34 +28,41 @@ impl PciIds {
         }
         PLACES
             .iter()
-            .find_map(|place| std::fs::read(root.join(place)).ok())
-            .map(|list| Self::parse(&list, wanted))
+            .find_map(|place| File::open(root.join(place)).ok())
+            .map(|list| Self::parse(BufReader::with_capacity(PIECE, list), wanted))
             .unwrap_or_default()
     }
 
     /// Reads the list's text: `VVVV  Vendor`, below it `<tab>DDDD  Device`, below that subsystems.
-    pub fn parse(list: &[u8], wanted: &[PciId]) -> Self {
+    pub fn parse(mut list: impl BufRead, wanted: &[PciId]) -> Self {
         let mut names = HashMap::new();
-        let mut vendor: Option<(u16, &[u8])> = None;
-        for line in list.split(|byte| *byte == b'\n') {
-            match line {
-                [b'#', ..] | [] | [b'\t', b'\t', ..] => {}
+        let mut vendor: Option<(u16, Vec<u8>)> = None;
+        let mut line = Vec::new();
+        while list.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            match line.as_slice() {
+                [b'#' | b'\n', ..] | [b'\t', b'\t', ..] => {}
                 // Device classes follow the devices.
                 [b'C', b' ', ..] => break,
                 [b'\t', device @ ..] => {
-                    let Some((number, vendor_name)) = vendor else { continue };
-                    let Some((device, name)) = entry(device) else { continue };
-                    let id = PciId { vendor: number, device };
-                    if wanted.contains(&id) {
-                        let text = [vendor_name, b" ", name].concat();
+                    if let Some((number, vendor_name)) = &vendor
+                        && let Some((device, name)) = entry(device)
+                        && let id = (PciId { vendor: *number, device })
+                        && wanted.contains(&id)
+                    {
+                        let text = [vendor_name, b" ".as_slice(), name].concat();
                         names.insert(id, String::from_utf8_lossy(&text).into_owned());
+                        if wanted.iter().all(|id| names.contains_key(id)) {
+                            break;
+                        }
                     }
                 }
                 line => {
                     vendor = entry(line)
-                        .filter(|(number, _)| wanted.iter().any(|id| id.vendor == *number));
+                        .filter(|(number, _)| wanted.iter().any(|id| id.vendor == *number))
+                        .map(|(number, name)| (number, name.to_owned()));
                 }
             }
+            line.clear();
         }
         Self { names }
     }
