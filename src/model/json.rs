@@ -12,8 +12,9 @@ use serde_json::ser::Formatter;
 
 use super::text::printable_json;
 
-/// Bytes that are gathered before they are passed on.
+/// Bytes that are gathered before they are passed on, and for how many there is room at first.
 const PIECE: usize = 64 << 10;
+const LEAST: usize = 1 << 10;
 
 /// Writes a document and a line feed.
 pub fn write(out: &mut dyn Write, document: &(impl Serialize + ?Sized)) -> io::Result<()> {
@@ -30,9 +31,9 @@ fn write_as(
     out: &mut dyn Write,
     document: &(impl Serialize + ?Sized),
 ) -> io::Result<()> {
-    let mut text = Text { out, piece: Vec::new() };
+    let mut text = Text { out, piece: Vec::new(), filled: 0 };
     document.serialize(&mut Serializer::with_formatter(&mut text, layout))?;
-    text.piece.push(b'\n');
+    text.write_all(b"\n")?;
     text.pass_on()
 }
 
@@ -43,18 +44,34 @@ pub fn text(document: &(impl Serialize + ?Sized)) -> io::Result<String> {
     String::from_utf8(all).map_err(io::Error::other)
 }
 
+/// What was written and not passed on yet is the first `filled` bytes of the piece. Not a growing `Vec`, whose way from one
+/// small piece of text to the next is three times as long: a document is a million of them.
 struct Text<'a> {
     out: &'a mut dyn Write,
     piece: Vec<u8>,
+    filled: usize,
 }
 
 impl Text<'_> {
     /// Whole lines, as standard output wants them: it would keep what follows the last, and write it by itself.
     fn pass_on(&mut self) -> io::Result<()> {
-        let end = self.piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let text = str::from_utf8(&self.piece[..end]).map_err(io::Error::other)?;
+        let filled = &self.piece[..self.filled];
+        let end = filled.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let text = str::from_utf8(&filled[..end]).map_err(io::Error::other)?;
         self.out.write_all(printable_json(text).as_bytes())?;
-        self.piece.drain(..end);
+        self.piece.copy_within(end..self.filled, 0);
+        self.filled -= end;
+        Ok(())
+    }
+
+    fn make_room(&mut self, length: usize) -> io::Result<()> {
+        if self.filled + length > PIECE {
+            self.pass_on()?;
+        }
+        let needed = self.filled + length;
+        if needed > self.piece.len() {
+            self.piece.resize(needed.max(2 * self.piece.len()).max(LEAST), 0);
+        }
         Ok(())
     }
 }
@@ -66,10 +83,14 @@ impl Write for Text<'_> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.piece.extend_from_slice(bytes);
-        // None is in a string.
-        let is_line = || bytes.contains(&b'\n');
-        if self.piece.len() >= PIECE && is_line() { self.pass_on() } else { Ok(()) }
+        let end = self.filled + bytes.len();
+        if end > self.piece.len() {
+            self.make_room(bytes.len())?;
+            return self.write_all(bytes);
+        }
+        self.piece[self.filled..end].copy_from_slice(bytes);
+        self.filled = end;
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
