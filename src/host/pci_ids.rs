@@ -11,8 +11,9 @@ use crate::model::ids::PciId;
 const PLACES: [&str; 3] =
     ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "usr/share/pci.ids"];
 
-/// Bytes that are read at once: the list has more than a million, and is not in memory whole.
-const PIECE: usize = 32 << 10;
+/// Bytes that are read at once. The list has more than a million: all of it would be hundreds of pages of memory, which take
+/// longer than to read it.
+const PIECE: usize = 256 << 10;
 
 /// Names of some devices.
 #[derive(Debug, Default)]
