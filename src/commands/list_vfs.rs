@@ -112,21 +112,21 @@ pub fn run<K: Kernel>(
         must_know_usage(&inventory)?;
     }
 
-    let found = select(&inventory, args)?;
-    let count = found.len();
+    let selected = select(&inventory, args)?;
+    let how_many = selected.len();
     let is_wanted = |(_, vf): &(&Pf, &Vf)| {
         args.driver.as_ref().is_none_or(|driver| vf.facts.driver.as_ref() == Some(driver))
             && (!args.free || vf.users.is_empty())
             && (!args.in_use || !vf.users.is_empty())
     };
-    let found: Vec<(&Pf, &Vf)> = found.into_iter().filter(is_wanted).collect();
+    let wanted: Vec<(&Pf, &Vf)> = selected.into_iter().filter(is_wanted).collect();
     let (form, headers) = (args.list.form(), !args.list.no_headers);
     if form == Form::Json && args.list.sort.is_none() {
-        let vfs = Rows { vfs: &found, knows_usage: inventory.knows_usage };
+        let vfs = Rows { vfs: &wanted, knows_usage: inventory.knows_usage };
         return write_json(out, &Document { schema_version: 1, vfs });
     }
     let row = |(pf, vf): &(&Pf, &Vf)| VfRow::new(pf, vf, inventory.knows_usage);
-    let mut rows: Vec<VfRow> = found.iter().map(row).collect();
+    let mut rows: Vec<VfRow> = wanted.iter().map(row).collect();
     let columns = columns(&rows, args);
     if let Some(by) = &args.list.sort {
         table::sort(&mut rows, &columns, by)?;
@@ -137,7 +137,7 @@ pub fn run<K: Kernel>(
         Form::Csv => table::write_csv(out, console, &rows, &columns, headers),
         Form::Name => table::write_names(out, console, rows.iter().map(|row| row.vf.as_str())),
         Form::Table | Form::Wide if rows.is_empty() => {
-            nothing_to_show(&inventory, count, args);
+            nothing_to_show(&inventory, how_many, args);
             Ok(())
         }
         Form::Table | Form::Wide => {

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::host::fuzzing::record;
+use crate::model::json;
 use crate::model::neighbour::Neighbour;
 use crate::model::persist::Persistent;
 use crate::model::record::{FORMAT, NetnsId, Original, Owner, Record, Resize, VfOf, Wanted};
@@ -36,10 +37,10 @@ fn comes_back<T>(what: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {
-    let text = serde_json::to_vec_pretty(what).unwrap();
-    match serde_json::from_slice::<T>(&text) {
+    let text = json::text(what).unwrap();
+    match serde_json::from_str::<T>(&text) {
         Ok(again) => assert_eq!(again, *what),
-        Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&text)),
+        Err(error) => panic!("{error}: {text}"),
     }
 }
 

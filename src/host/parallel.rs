@@ -43,6 +43,16 @@ pub fn in_parts<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + S
 #[cfg(test)]
 mod tests {
     #[test]
+    fn parts_may_make_more_and_less_than_they_are_given() {
+        for count in [0, 127, 1000, 5000] {
+            let items: Vec<usize> = (0..count).collect();
+            let each = |n: &usize| std::iter::repeat_n(*n, *n % 3);
+            let made = super::in_parts(&items, |part| part.iter().flat_map(each).collect());
+            assert_eq!(made, items.iter().flat_map(each).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn results_stand_in_the_order_of_the_items() {
         for count in [0, 1, 127, 128, 1000, 1001] {
             let items: Vec<usize> = (0..count).collect();

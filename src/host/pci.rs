@@ -78,7 +78,8 @@ pub fn read(root: &Path, scope: Scope, with_links: bool) -> Result<Devices> {
 /// The PFs among devices of the bus.
 fn find_pfs(names: &[String], bus: &Dir, path: &Path, scope: Scope) -> Vec<FoundPf> {
     let mut found = Vec::new();
-    // A VF mostly comes after its PF, and is none itself: most devices need not be looked at.
+    // A VF mostly comes after its PF, and is none itself: most devices need not be looked at. Those of a PF in another part
+    // are, and have no capability.
     let mut known = HashSet::new();
     for name in names {
         // The capability decides, not the driver: a PF on vfio-pci or without a driver is one too.

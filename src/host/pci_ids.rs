@@ -29,8 +29,12 @@ impl PciIds {
         }
         PLACES
             .iter()
-            .find_map(|place| File::open(root.join(place)).ok())
-            .map(|list| Self::parse(BufReader::with_capacity(PIECE, list), wanted))
+            .find_map(|place| {
+                let file = File::open(root.join(place)).ok()?;
+                let mut list = BufReader::with_capacity(PIECE, file);
+                list.fill_buf().ok()?; // a directory, say
+                Some(Self::parse(list, wanted))
+            })
             .unwrap_or_default()
     }
 
@@ -51,7 +55,9 @@ impl PciIds {
                         && wanted.contains(&id)
                     {
                         let text = [vendor_name, b" ".as_slice(), name].concat();
-                        names.insert(id, String::from_utf8_lossy(&text).into_owned());
+                        // The first, whatever else is wanted and stands further down.
+                        let name = || String::from_utf8_lossy(&text).into_owned();
+                        names.entry(id).or_insert_with(name);
                         if wanted.iter().all(|id| names.contains_key(id)) {
                             break;
                         }
@@ -97,6 +103,38 @@ mod tests {
         );
         assert_eq!(ids.model(id(0x8086, 0x10ca)), None, "not wanted");
         assert_eq!(ids.model(id(0x8086, 0x1017)), None, "another vendor's");
+    }
+
+    #[test]
+    fn it_is_the_same_list_however_it_is_read() {
+        let ids = [0x10c9, 0x10ca].map(|device| PciId { vendor: 0x8086, device });
+        for piece in 1..LIST.len() {
+            let found = PciIds::parse(BufReader::with_capacity(piece, LIST), &ids);
+            let names = ids.map(|id| found.model(id));
+            let expected = ["Intel Corporation 82576 Gigabit", "Intel Corporation 82576 VF"];
+            assert_eq!(names.each_ref().map(Option::as_deref), expected.map(Some), "{piece}");
+        }
+    }
+
+    #[test]
+    fn of_two_names_it_is_the_first_whatever_else_is_wanted() {
+        let list = b"0001  a\n\t0002  x\n\t0002  y\n\t0003  z\n";
+        let [two, three] = [2, 3].map(|device| PciId { vendor: 1, device });
+        for wanted in [&[two][..], &[two, three]] {
+            assert_eq!(PciIds::parse(&list[..], wanted).model(two).as_deref(), Some("a x"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_for_the_next_place() {
+        let root = tempfile::tempdir().unwrap();
+        let [first, second, _] = PLACES.map(|place| root.path().join(place));
+        std::fs::create_dir_all(&first).unwrap();
+        std::fs::create_dir_all(second.parent().unwrap()).unwrap();
+        std::fs::write(&second, LIST).unwrap();
+        let id = PciId { vendor: 0x8086, device: 0x10ca };
+        let found = PciIds::load(root.path(), &[id]);
+        assert_eq!(found.model(id).as_deref(), Some("Intel Corporation 82576 VF"));
     }
 
     #[test]

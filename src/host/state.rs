@@ -64,6 +64,7 @@ impl Host {
         ours.make_dir(kind, 0o700)?.of_root()
     }
 
+    /// A line feed at its end, and nothing in it that a terminal would act on.
     pub(super) fn write_record(
         &self,
         kind: &str,

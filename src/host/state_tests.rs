@@ -75,6 +75,18 @@ fn a_record_is_kept_completed_and_forgotten() {
 }
 
 #[test]
+fn a_record_of_odd_names_can_be_looked_at_and_says_the_same() {
+    let (_root, host, path) = host();
+    let mut odd = record(DEVICE);
+    odd.owner.network = "\u{202e}eulb\u{7f}\u{1b}[31m\u{e0041}δ".into();
+    host.write_record("attached", &device(), &odd).unwrap();
+    assert_eq!(host.stored(Shelf::Attachments, &device()).unwrap(), Some(Stored::Attached(odd)));
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains('δ') && text.ends_with("}\n"), "{text:?}");
+    assert!(!text.contains(['\u{202e}', '\u{7f}', '\u{1b}', '\u{e0041}']), "{text:?}");
+}
+
+#[test]
 fn what_is_no_record_is_told_apart_and_why() {
     let (_root, host, path) = host();
     let whole = fs::read(&path).unwrap();

@@ -1,8 +1,8 @@
-//! JSON documents as they are printed and stored: indented or in one line, and with nothing in them that steers a terminal.
+//! JSON of lists, records and bindings: indented or in one line, and with nothing in it that steers a terminal.
 //!
-//! One writer for all of them, in place of serde_json's for either form, for a string, for bytes and for a stream: each of
-//! those is in the binary again for every document. It passes a document on in pieces, so that a long one is never in
-//! memory whole.
+//! serde_json's writers are generic over where they write to and how it is laid out, and each of these is compiled again for
+//! every type of document. Here is one for both, that passes a document on in pieces, so that a long one is never in memory
+//! whole. (Answers to runtimes and other plugins' files are values that print themselves.)
 
 use std::io::{self, Write};
 
@@ -12,8 +12,9 @@ use serde_json::ser::Formatter;
 
 use super::text::printable_json;
 
-/// Bytes that are gathered before they are passed on, and for how many there is room at first.
+/// Bytes that are gathered before they are passed on.
 const PIECE: usize = 64 << 10;
+/// For how many there is room at first: most documents are short.
 const LEAST: usize = 1 << 10;
 
 /// Writes a document and a line feed.
@@ -180,7 +181,8 @@ mod tests {
 
     #[test]
     fn it_is_what_serde_json_would_write() {
-        let deep = (0..18).fold(json!([1]), |inner, nth| json!({ format!("level {nth}"): inner }));
+        // As deep as there are spaces for.
+        let deep = (0..19).fold(json!([1]), |inner, nth| json!({ format!("level {nth}"): inner }));
         for document in [
             json!(null),
             json!([]),

@@ -100,6 +100,13 @@ fn five_hundred_vfs_are_all_there_in_numeric_order() {
 }
 
 #[test]
+fn many_pfs_are_found_each_with_its_vfs() {
+    let vfs = vfs(&named::mixed_4k());
+    let of = |pf: usize| (0..256).map(move |vf| format!("ens{pf}#{vf}"));
+    assert_eq!(json!(column(&vfs, "vf")), json!((0..16).flat_map(of).collect::<Vec<_>>()));
+}
+
+#[test]
 fn vf_numbers_are_the_kernels_also_where_some_are_missing() {
     let vfs = vfs(&named::holes());
     assert_eq!(json!(column(&vfs, "index")), json!([0, 2, 10]));
