@@ -85,8 +85,9 @@ fn cni_configuration(bencher: Bencher<'_, '_>) {
 fn record(bencher: Bencher<'_, '_>) {
     let seen = seen();
     let planned = attach::plan(&request(), &seen, &target(), None, &moment()).expect("a plan");
-    let text = serde_json::to_vec_pretty(&planned.record).expect("JSON");
-    bencher.bench(|| serde_json::from_slice::<Record>(black_box(&text)).expect("a record"));
+    let text = sriovctl::model::json::text(&planned.record).expect("JSON");
+    let text = text.as_bytes();
+    bencher.bench(|| serde_json::from_slice::<Record>(black_box(text)).expect("a record"));
 }
 
 #[divan::bench(args = ["eth0#3", "0000:3b:00.0#0-3,7", "8086:1572", "52:54:00:aa:00:01"])]

@@ -38,7 +38,7 @@ pub fn write(root: &Path, devices: &[String], boot_id: &str) {
                 "driver": null, "node": null, "no_reset": false,
             },
         });
-        let text = serde_json::to_vec_pretty(&record).expect("JSON");
+        let text = sriovctl::model::json::text(&record).expect("JSON");
         let file = attached.join(format!("pci-{device}.json"));
         fs::write(file, text).expect("a record");
         let link = calls.join(format!("{container}+net1"));

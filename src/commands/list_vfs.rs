@@ -90,10 +90,15 @@ struct Rows<'a> {
     knows_usage: bool,
 }
 
+impl Rows<'_> {
+    fn each(&self) -> impl Iterator<Item = VfRow> {
+        self.vfs.iter().map(|(pf, vf)| VfRow::new(pf, vf, self.knows_usage))
+    }
+}
+
 impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let row = |(pf, vf): &(&Pf, &Vf)| VfRow::new(pf, vf, self.knows_usage);
-        serializer.collect_seq(self.vfs.iter().map(row))
+        serializer.collect_seq(self.each())
     }
 }
 
@@ -120,13 +125,12 @@ pub fn run<K: Kernel>(
             && (!args.in_use || !vf.users.is_empty())
     };
     let wanted: Vec<(&Pf, &Vf)> = selected.into_iter().filter(is_wanted).collect();
+    let vfs = Rows { vfs: &wanted, knows_usage: inventory.knows_usage };
     let (form, headers) = (args.list.form(), !args.list.no_headers);
     if form == Form::Json && args.list.sort.is_none() {
-        let vfs = Rows { vfs: &wanted, knows_usage: inventory.knows_usage };
         return write_json(out, &Document { schema_version: 1, vfs });
     }
-    let row = |(pf, vf): &(&Pf, &Vf)| VfRow::new(pf, vf, inventory.knows_usage);
-    let mut rows: Vec<VfRow> = wanted.iter().map(row).collect();
+    let mut rows: Vec<VfRow> = vfs.each().collect();
     let columns = columns(&rows, args);
     if let Some(by) = &args.list.sort {
         table::sort(&mut rows, &columns, by)?;

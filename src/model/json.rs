@@ -121,7 +121,7 @@ impl Layout {
 
     fn end<W: Write + ?Sized>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth -= 1;
-        if self.is_filled && self.is_indented {
+        if self.is_filled {
             self.line(out, true)?;
         }
         out.write_all(bracket)

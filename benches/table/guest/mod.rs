@@ -31,14 +31,15 @@ pub fn run(sriovctl: &str, floor: &str) -> ExitCode {
     ));
     // The lab copies each line of the kernel's log to this machine, with the one processor that there is: while a call goes
     // on, when its interface moves, and for the floor after it has ended.
-    sh("pkill -STOP -f '^cat /dev/kmsg$'");
+    let log = |signal: &str| sh(&format!("pkill -{signal} -f '^cat /dev/kmsg$'"));
+    log("STOP");
     // From memory, as from a disk's cache: what the lab has of this machine comes through the emulator, page by page.
     let (sriovctl, floor) = (format!("{BIN}/sriovctl"), format!("{BIN}/floor"));
     let parts: [fn(&str, &str) -> Vec<Row>; 3] = [floor::rows, parallel::rows, grow::rows];
     for part in parts {
         part(&sriovctl, &floor).iter().for_each(Row::tell);
     }
-    sh("pkill -CONT -f '^cat /dev/kmsg$'");
+    log("CONT");
     ExitCode::SUCCESS
 }
 
